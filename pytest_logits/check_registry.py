@@ -1,0 +1,62 @@
+"""The checks: a check declares itself with ``@check``, and is found by its file. There is no central list."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_logits.finding import Verdict
+from pytest_logits.model import builtin_check_names
+
+if TYPE_CHECKING:
+    from pytest_logits.subject import Subject
+
+CheckFunction = Callable[["Subject"], Verdict]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A property: its name, the claim it makes of every sound classifier, its tags, and the function that decides."""
+
+    name: str
+    claim: str
+    tags: tuple[str, ...]
+    function: CheckFunction
+    doc: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return self.doc.splitlines()[0]
+
+
+_checks: dict[str, Check] = {}
+
+
+def check(*, claim: str, tags: tuple[str, ...]) -> Callable[[CheckFunction], CheckFunction]:
+    """Declare the decorated ``(subject) -> Verdict`` a check. Its name is the function's, its docstring its page."""
+
+    def declare(function: CheckFunction) -> CheckFunction:
+        name = function.__name__
+        doc = inspect.cleandoc(function.__doc__ or "")
+        if not doc:
+            raise ValueError(f"check {name!r} has no docstring; it is the check's page")
+        if not claim or not tags:
+            raise ValueError(f"check {name!r} needs a claim and at least one tag")
+        _checks[name] = Check(name=name, claim=claim, tags=tags, function=function, doc=doc)
+        return function
+
+    return declare
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Every check, in alphabetical order within its first tag: outputs, loss, learning, data."""
+    for name in builtin_check_names():
+        importlib.import_module(f"pytest_logits.checks.{name}")
+    order = ("outputs", "loss", "learning", "data")
+    return tuple(
+        sorted(_checks.values(), key=lambda c: (order.index(c.tags[0]) if c.tags[0] in order else len(order), c.name))
+    )

@@ -1,0 +1,113 @@
+"""Inputs and labels drawn from a generator: random ones, and ones that any working classifier can separate.
+
+Separable data is built from prototypes. Each class in use has one input pattern; an example is its class's pattern
+with a little noise. The number of prototypes is at most the number of input features plus one, so that the
+prototypes are affinely independent and a linear model can separate them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+MOST_PROTOTYPES = 16
+NOISE = 0.1
+RESAMPLED = 0.2
+
+
+def generator(seed: int) -> Generator:
+    """A CPU generator with this seed."""
+    return torch.Generator().manual_seed(seed)
+
+
+def random_floats(count: int, shape: tuple[int, ...], rng: Generator, *, dtype: torch.dtype) -> Tensor:
+    """Standard normal inputs, (count, *shape)."""
+    return torch.randn(count, *shape, generator=rng).to(dtype)
+
+
+def random_tokens(count: int, shape: tuple[int, ...], vocab_size: int, rng: Generator) -> Tensor:
+    """Uniform tokens in [0, vocab_size), int64, (count, *shape)."""
+    return torch.randint(0, vocab_size, (count, *shape), generator=rng)
+
+
+def random_labels(count: int, num_classes: int, rng: Generator, *, multilabel: bool = False) -> Tensor:
+    """Uniform class indices, int64 (count,); or independent fair bits, int64 (count, num_classes)."""
+    if multilabel:
+        return torch.randint(0, 2, (count, num_classes), generator=rng)
+    return torch.randint(0, num_classes, (count,), generator=rng)
+
+
+def prototype_count(num_classes: int, features: int | None) -> int:
+    """How many classes separable data uses: all of them where the inputs have room, else fewer, at least 2.
+
+    ``features`` is the number of numbers in one example; None where it bounds nothing (tokens, the user's own inputs).
+    """
+    room = MOST_PROTOTYPES if features is None else features + 1
+    return max(2, min(num_classes, MOST_PROTOTYPES, room))
+
+
+def balanced_assignment(count: int, prototypes: int, rng: Generator) -> Tensor:
+    """Which prototype each example shows, int64 (count,): every one equally often, up to one, in random order."""
+    return (torch.arange(count) % prototypes)[torch.randperm(count, generator=rng)]
+
+
+def prototype_labels(prototypes: int, num_classes: int, rng: Generator, *, multilabel: bool = False) -> Tensor:
+    """The label of each prototype: distinct classes, int64 (prototypes,), or multi-hot rows (prototypes, num_classes).
+
+    Multi-hot rows come as a row and its complement, so that each label is on for half of the prototypes.
+    """
+    if not multilabel:
+        return torch.randperm(max(num_classes, prototypes), generator=rng)[:prototypes].sort().values
+    half = torch.randint(0, 2, ((prototypes + 1) // 2, num_classes), generator=rng)
+    return torch.stack([half, 1 - half], dim=1).flatten(0, 1)[:prototypes]
+
+
+def float_prototypes(prototypes: int, shape: tuple[int, ...], rng: Generator) -> Tensor:
+    """Patterns of unit variance that are far apart, float32 (prototypes, *shape).
+
+    Each is white noise plus, along every axis, a profile that is constant along the others: a flattening model sees
+    the noise, a model that pools over positions the profile of the channels, a recurrent one that of the features.
+    Far apart: chosen one by one, each the farthest from those before it among eight times as many candidates.
+    """
+    candidates = torch.randn(8 * prototypes, *shape, generator=rng)
+    if len(shape) > 1:
+        for axis, size in enumerate(shape):
+            profile = torch.randn(8 * prototypes, *(size if a == axis else 1 for a in range(len(shape))), generator=rng)
+            candidates = candidates + profile
+        candidates = candidates / math.sqrt(1 + len(shape))
+    flat = candidates.flatten(1)
+    chosen = [0]
+    distance = (flat - flat[0]).norm(dim=1)
+    while len(chosen) < prototypes:
+        chosen.append(int(distance.argmax()))
+        distance = torch.minimum(distance, (flat - flat[chosen[-1]]).norm(dim=1))
+    return candidates[chosen]
+
+
+def separable_floats(assignment: Tensor, patterns: Tensor, rng: Generator, *, dtype: torch.dtype) -> Tensor:
+    """One noisy copy of a pattern for each example, (count, *shape)."""
+    rows = patterns[assignment]
+    return (rows + NOISE * torch.randn(rows.shape, generator=rng)).to(dtype)
+
+
+def separable_tokens(assignment: Tensor, shape: tuple[int, ...], vocab_size: int, rng: Generator) -> Tensor:
+    """Tokens from a vocabulary of each prototype's own, int64 (count, *shape).
+
+    Token 0, often padding, is left out where the vocabulary has room. A vocabulary smaller than the number of
+    prototypes cannot be shared out: then the prototypes are random sequences.
+    """
+    prototypes = int(assignment.max()) + 1
+    first = 1 if vocab_size > 2 * prototypes else 0
+    each = (vocab_size - first) // prototypes
+    if each == 0:
+        return torch.randint(0, vocab_size, (prototypes, *shape), generator=rng)[assignment]
+
+    def draw(owners: Tensor) -> Tensor:
+        offsets = torch.randint(0, each, (len(owners), *shape), generator=rng)
+        return first + owners.view(-1, *(1 for _ in shape)) * each + offsets
+
+    rows = draw(torch.arange(prototypes))[assignment]
+    resample = torch.rand(rows.shape, generator=rng) < RESAMPLED
+    return torch.where(resample, draw(assignment), rows)

@@ -1,0 +1,158 @@
+"""What a user says of a model: the arguments of ``register``, validated at once. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+TASKS = ("multiclass", "binary", "multilabel")
+LOSSES = ("cross_entropy", "bce_with_logits", "nll_loss", "bce")
+TARGETS = ("index", "float_index", "column", "onehot", "multihot", "signed")
+REQUIRED = ("num_classes",)
+
+# What a user passes in is called with tensors and modules, which this module must not import.
+Factory: TypeAlias = Callable[..., Any]
+
+
+class RegistrationError(ValueError):
+    """A model was registered with arguments that cannot be right; says which, where, and the nearest valid one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A registered model. The fields are the arguments of :func:`pytest_logits.register`, with where it was called."""
+
+    factory: Factory
+    name: str
+    file: Path
+    line: int
+    num_classes: int
+    task: str = "multiclass"
+    input_shape: tuple[int, ...] | None = None
+    vocab_size: int | None = None
+    inputs: Callable[..., Any] | None = None
+    loss: Any = None
+    targets: str | Callable[..., Any] | None = None
+    logits: Callable[..., Any] | None = None
+    predict: Callable[..., Any] | None = None
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+
+ARGUMENTS = tuple(name for name in ModelSpec.__dataclass_fields__ if name not in ("factory", "file", "line"))
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` where one of ``words`` is near ``word``, else the list of what is allowed."""
+    known = list(words)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"it is one of: {', '.join(known)}"
+
+
+def builtin_check_names() -> list[str]:
+    """The names of the checks that ship with the plugin, read from the folder: importing them would import torch."""
+    folder = Path(__file__).parent / "checks"
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+
+
+def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, Any]) -> ModelSpec:
+    """Validate ``arguments`` and build the spec, or raise :class:`RegistrationError`."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    name = given.pop("name", None) or _default_name(factory)
+    complain = _Complaint(name=name, file=file, line=line)
+
+    for unknown in given.keys() - set(ARGUMENTS):
+        complain(f"unknown argument {unknown!r}; {nearest(unknown, ARGUMENTS)}")
+    for required in REQUIRED:
+        if required not in given:
+            complain(f"argument {required!r} is required")
+    if not callable(factory):
+        complain(f"the factory must be callable with no arguments, or a module; got {_kind(factory)}")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
+        complain(f"name={name!r} must consist of letters, digits, '_', '-' and '.'; pass name='...'")
+
+    _check_integer(complain, "num_classes", given["num_classes"], minimum=1)
+    _check_choice(complain, "task", given.get("task", "multiclass"), TASKS)
+    if "vocab_size" in given:
+        _check_integer(complain, "vocab_size", given["vocab_size"], minimum=2)
+    if "input_shape" in given:
+        given["input_shape"] = _shape(complain, given["input_shape"])
+    elif "inputs" not in given and "vocab_size" not in given:
+        complain("argument 'input_shape' is required: the shape of one example, without the batch axis (or pass inputs=)")
+    if "inputs" in given and ("input_shape" in given or "vocab_size" in given):
+        complain("'inputs' makes the whole batch itself: pass either inputs= or input_shape=/vocab_size=, not both")
+    for argument in ("inputs", "logits", "predict"):
+        if argument in given and not callable(given[argument]):
+            complain(f"{argument}= must be callable; got {_kind(given[argument])}")
+    for argument, choices in (("loss", LOSSES), ("targets", TARGETS)):
+        value = given.get(argument)
+        if isinstance(value, str):
+            _check_choice(complain, argument, value, choices)
+        elif value is not None and not callable(value):
+            complain(f"{argument}= must be one of {', '.join(choices)}, or callable; got {_kind(value)}")
+    if given.get("targets") == "multihot" and given.get("task") != "multilabel":
+        complain("targets='multihot' needs task='multilabel'; for one class per example it is targets='onehot'")
+    if given.get("task") == "binary" and given["num_classes"] > 2:
+        complain(f"task='binary' has two classes; got num_classes={given['num_classes']}")
+    _check_expected_failures(complain, given.get("expected_failures", {}))
+    return ModelSpec(factory=factory, name=name, file=file, line=line, **given)
+
+
+@dataclass(frozen=True)
+class _Complaint:
+    name: Any
+    file: Path
+    line: int
+
+    def __call__(self, message: str) -> None:
+        raise RegistrationError(f"cannot register {self.name!r} ({self.file}:{self.line}): {message}")
+
+
+def _default_name(factory: Any) -> Any:
+    name = getattr(factory, "__name__", None)
+    return name if name is not None else type(factory).__name__
+
+
+def _kind(value: Any) -> str:
+    return f"{value!r} ({type(value).__name__})"
+
+
+def _check_integer(complain: _Complaint, argument: str, value: Any, *, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        complain(f"{argument}= must be an integer of at least {minimum}; got {_kind(value)}")
+
+
+def _check_choice(complain: _Complaint, argument: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        complain(f"{argument}={value!r} is not known; {nearest(str(value), choices)}")
+
+
+def _shape(complain: _Complaint, value: Any) -> tuple[int, ...]:
+    sizes = (value,) if isinstance(value, int) else value
+    if not isinstance(sizes, tuple | list) or any(
+        isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes
+    ):
+        complain(f"input_shape= must be positive integers, such as (3, 32, 32), without the batch axis; got {_kind(value)}")
+    return tuple(sizes)
+
+
+def _check_expected_failures(complain: _Complaint, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        complain(f"expected_failures= maps a check's name to the reason; got {_kind(value)}")
+    names = builtin_check_names() if value else []
+    for check, reason in value.items():
+        if check not in names:
+            complain(f"expected_failures names {check!r}, which is no check; {nearest(str(check), names)}")
+        if not isinstance(reason, str) or not reason.strip():
+            complain(f"expected_failures[{check!r}] needs a reason, in words; got {_kind(reason)}")
+
+
+def caller(depth: int) -> tuple[Path, int]:
+    """File and line of the caller ``depth`` frames above the function that asks."""
+    frame = sys._getframe(depth + 1)
+    return Path(frame.f_code.co_filename).resolve(), frame.f_lineno

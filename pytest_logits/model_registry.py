@@ -1,0 +1,158 @@
+"""The models that this process has been told of, in the order it was told. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from pytest_logits.model import ARGUMENTS, ModelSpec, RegistrationError, caller, make_spec
+
+_registered: dict[tuple[Path, str], ModelSpec] = {}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def registered_models() -> tuple[ModelSpec, ...]:
+    """Every registered model, in order of registration."""
+    return tuple(_registered.values())
+
+
+def add(spec: ModelSpec) -> None:
+    """Add one model. The same line run again (a module imported twice) replaces; another line is an error."""
+    key = (spec.file, spec.name)
+    known = _registered.get(key)
+    if known is not None and known.line != spec.line:
+        raise RegistrationError(
+            f"cannot register {spec.name!r} ({spec.file}:{spec.line}): "
+            f"the name is taken by line {known.line} of the same file; pass another name="
+        )
+    _registered[key] = spec
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Start with no models and put the present ones back at the end. For tests, and for sessions inside a session."""
+    before = dict(_registered)
+    _registered.clear()
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
+
+
+@overload
+def register(factory: F, /, **arguments: Any) -> F: ...
+@overload
+def register(
+    *,
+    num_classes: int,
+    name: str | None = ...,
+    task: str | None = ...,
+    input_shape: tuple[int, ...] | None = ...,
+    vocab_size: int | None = ...,
+    inputs: Callable[..., Any] | None = ...,
+    loss: Any = ...,
+    targets: str | Callable[..., Any] | None = ...,
+    logits: Callable[..., Any] | None = ...,
+    predict: Callable[..., Any] | None = ...,
+    expected_failures: Mapping[str, str] | None = ...,
+) -> Callable[[F], F]: ...
+def register(factory: Any = None, /, **arguments: Any) -> Any:
+    """Register a model factory with the checks. A decorator, or a plain call with the factory first.
+
+    Args:
+        factory: called with no arguments for every fresh copy the checks need; or an ``nn.Module``, which is copied.
+        name: the item's name; by default the factory's ``__name__``.
+        num_classes: the number of classes K. Required.
+        task: ``"multiclass"`` (one of K classes), ``"binary"`` (one logit) or ``"multilabel"`` (K independent labels).
+        input_shape: shape of one example, without the batch axis. Required unless ``inputs`` or ``vocab_size`` is given.
+        vocab_size: inputs are int64 tokens in ``[0, vocab_size)``; ``input_shape`` is then the sequence, by default (16,).
+        inputs: ``(batch_size, generator) -> tensor``, tuple (positional) or dict (keywords), made with the given
+            ``torch.Generator``.
+        loss: ``"cross_entropy"``, ``"bce_with_logits"``, ``"nll_loss"``, ``"bce"``, an ``nn.Module``, or
+            ``(logits, targets) -> scalar``. By default cross entropy for multiclass, BCE with logits otherwise.
+        targets: how labels are encoded for the loss: ``"index"`` int64 (N,), ``"float_index"`` float (N,), ``"column"``
+            float (N, 1), ``"onehot"`` float (N, K), ``"multihot"`` float (N, K), ``"signed"`` float -1/1, or
+            ``(labels) -> tensor``. By default what the loss expects.
+        logits: ``(model output) -> tensor of scores``, (N, K, ...), (N, 1) or (N,). By default the output itself, its
+            ``.logits``, ``["logits"]`` or first element.
+        predict: ``(model, x) -> class indices (N,)``, or multi-hot (N, K).
+        expected_failures: ``{check: reason}``: these checks may fail, for the reason given, and must not pass.
+
+    Raises:
+        RegistrationError: names the argument, the nearest valid one, and the caller's file and line.
+    """
+    file, line = caller(1)
+    if factory is not None:
+        add(make_spec(factory, file=file, line=line, arguments=arguments))
+        return factory
+
+    def decorate(function: Any) -> Any:
+        add(make_spec(function, file=file, line=line, arguments=arguments))
+        return function
+
+    if "num_classes" not in arguments or any(name not in ARGUMENTS for name in arguments):
+        # Before the decorator is applied: the mistake is in this call, so this call is where it is reported.
+        make_spec(decorate, file=file, line=line, arguments={"name": "the model", **arguments})
+    return decorate
+
+
+def load_module(module: str, rootpath: Path) -> Any:
+    """Import ``module``, looking also in ``rootpath``, where the user's pyproject.toml lies."""
+    sys.path.insert(0, str(rootpath))
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(str(rootpath))
+
+
+def load_factory(reference: str, rootpath: Path) -> Any:
+    """The object that ``"pkg.mod:name"`` names.
+
+    Raises:
+        RegistrationError: the reference has another form, the module cannot be imported, or lacks the name.
+    """
+    module, colon, attribute = reference.partition(":")
+    if not colon or not module or not attribute:
+        raise RegistrationError(f"{reference!r} is no factory: it must look like 'pkg.mod:factory'")
+    try:
+        found = load_module(module, rootpath)
+    except ImportError as error:
+        raise RegistrationError(f"cannot import {module!r} for {reference!r}: {error}") from error
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise RegistrationError(f"module {module!r} has no {attribute!r} (wanted by {reference!r})") from None
+    return found
+
+
+def add_from_pyproject(pyproject: Path) -> None:
+    """Register the models of ``[tool.pytest-logits.models.<name>]``. A missing file or table registers nothing.
+
+    pytest itself requires tomli where Python has no tomllib, so this adds no dependency.
+    """
+    if not pyproject.is_file():
+        return
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    text = pyproject.read_text(encoding="utf-8")
+    tables = tomllib.loads(text).get("tool", {}).get("pytest-logits", {}).get("models", {})
+    for name, table in tables.items():
+        arguments = dict(table)
+        header = next((i for i, row in enumerate(text.splitlines(), 1) if f"models.{name}" in row), 1)
+        reference = arguments.pop("factory", None)
+        if not isinstance(reference, str):
+            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): factory = 'pkg.mod:name' is required")
+        try:
+            factory = load_factory(reference, pyproject.parent)
+        except RegistrationError as error:
+            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): {error}") from error
+        add(make_spec(factory, file=pyproject.resolve(), line=header, arguments={"name": name, **arguments}))
