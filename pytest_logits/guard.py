@@ -40,6 +40,17 @@ def preserved_state() -> Iterator[None]:
         random.setstate(python_state)
 
 
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Compute with at most ``count`` threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(count, before)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def seed_everything(seed: int) -> None:
     """Seed torch, ``random`` and, where it is loaded, numpy. Only inside :func:`preserved_state`."""
     torch.manual_seed(seed)

@@ -83,7 +83,9 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     if "input_shape" in given:
         given["input_shape"] = _shape(complain, given["input_shape"])
     elif "inputs" not in given and "vocab_size" not in given:
-        complain("argument 'input_shape' is required: the shape of one example, without the batch axis (or pass inputs=)")
+        complain(
+            "argument 'input_shape' is required: the shape of one example, without the batch axis (or pass inputs=)"
+        )
     if "inputs" in given and ("input_shape" in given or "vocab_size" in given):
         complain("'inputs' makes the whole batch itself: pass either inputs= or input_shape=/vocab_size=, not both")
     for argument in ("inputs", "logits", "predict"):
@@ -137,7 +139,9 @@ def _shape(complain: _Complaint, value: Any) -> tuple[int, ...]:
     if not isinstance(sizes, tuple | list) or any(
         isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes
     ):
-        complain(f"input_shape= must be positive integers, such as (3, 32, 32), without the batch axis; got {_kind(value)}")
+        complain(
+            f"input_shape= must be positive integers, such as (3, 32, 32), without the batch axis; got {_kind(value)}"
+        )
     return tuple(sizes)
 
 

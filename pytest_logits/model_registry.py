@@ -150,7 +150,9 @@ def add_from_pyproject(pyproject: Path) -> None:
         header = next((i for i, row in enumerate(text.splitlines(), 1) if f"models.{name}" in row), 1)
         reference = arguments.pop("factory", None)
         if not isinstance(reference, str):
-            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): factory = 'pkg.mod:name' is required")
+            raise RegistrationError(
+                f"cannot register {name!r} ({pyproject}:{header}): factory = 'pkg.mod:name' is required"
+            )
         try:
             factory = load_factory(reference, pyproject.parent)
         except RegistrationError as error:

@@ -35,10 +35,11 @@ DEFAULT_SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares."""
+    """What every check of a session shares. ``workers`` processes share the machine's threads."""
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
+    workers: int = 1
 
 
 def derive_seed(seed: int, *labels: str) -> int:

@@ -1,0 +1,90 @@
+"""The checks outside pytest: ``check_classifier`` returns a report to print, iterate over, or raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_logits.finding import Result
+from pytest_logits.model import caller, make_spec, nearest
+from pytest_logits.report import failure_text
+from pytest_logits.runner import decide, run_check
+from pytest_logits.selection import selected_checks
+from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.subject import Subject
+
+
+class ChecksFailed(AssertionError):
+    """At least one check failed or raised; the message holds every finding."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of all checks on one model, in order. Iterable; ``str`` is a table with the failures below it."""
+
+    results: tuple[Result, ...]
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __str__(self) -> str:
+        table = [f"{r.outcome:<15}{r.check:<36}{r.verdict.cause or r.verdict.measured}" for r in self.results]
+        return "\n".join([*table, *(f"\n{failure_text(r)}" for r in self._failures)])
+
+    @property
+    def _failures(self) -> list[Result]:
+        return [r for r in self.results if r.outcome in ("failed", "error")]
+
+    def raise_for_failures(self) -> None:
+        """Raise :class:`ChecksFailed` if a check failed or the model raised; advice and skips are no failures."""
+        if self._failures:
+            raise ChecksFailed("\n\n".join(failure_text(r) for r in self._failures))
+
+
+def check_classifier(
+    model_or_factory: Any,
+    /,
+    *,
+    seed: int = DEFAULT_SEED,
+    profile: str = DEFAULT_PROFILE,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    **arguments: Any,
+) -> Report:
+    """Run the checks on one model and return a report.
+
+    Args:
+        model_or_factory: an ``nn.Module``, which is copied and never changed, or a factory as for ``register``.
+        seed: the seed that everything random is derived from.
+        profile: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        select: names or tags of the checks to run; by default all.
+        ignore: names or tags of the checks to leave out.
+        **arguments: the arguments of :func:`pytest_logits.register`.
+
+    Raises:
+        RegistrationError: an argument of ``register`` is wrong.
+        ValueError: profile, select or ignore name something unknown.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"profile={profile!r} is not known; {nearest(profile, PROFILES)}")
+    settings = Settings(seed=seed, profile=PROFILES[profile])
+    file, line = caller(1)
+    subject = Subject(make_spec(model_or_factory, file=file, line=line, arguments=arguments), settings)
+    results = []
+    for check in selected_checks(select=select, ignore=ignore):
+        run = run_check(
+            check,
+            lambda check=check: decide(check, subject),  # type: ignore[misc]
+            lambda: subject.passes,
+            model=subject.name,
+            nodeid=f"{subject.name}::{check.name}",
+            settings=settings,
+            root=Path.cwd(),
+        )
+        results.append(run.result)
+    return Report(tuple(results))

@@ -1,0 +1,1 @@
+"""The checks, one file each; a file's name is its check's name."""

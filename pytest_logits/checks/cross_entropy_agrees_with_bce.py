@@ -1,0 +1,208 @@
+"""Cross entropy over two classes and binary cross entropy are one function of the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from pytest_logits import equivalence
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.locate import loss_place
+from pytest_logits.search import smallest
+from pytest_logits.strategies.labels import labels as label_strategy
+from pytest_logits.strategies.logits import logits as logit_strategy
+from pytest_logits.subject import Subject
+
+# CE is finite up to 2e5 in float32 and overflows in float16 at 6e4; a margin of 1000 is beyond what training makes.
+LARGEST_SCORE = 1000.0
+LARGEST_BATCH = 4
+
+
+@check(claim="cross entropy on two logits equals BCE with logits on their difference", tags=("loss", "exact"))
+def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
+    """The model's loss on two classes has the value and the gradient that the other parameterisation gives.
+
+    CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing and each
+    reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and compared with a float64
+    reference. A loss of the user's own is first recognised on moderate scores: what equals cross entropy there must
+    be finite wherever cross entropy is; what equals it with every row paired with every label is broadcast; what equals
+    it on softmax or sigmoid outputs applies that activation itself. A loss that equals none of these claims nothing here.
+
+    On generated classifiers whole training runs agree too: SGD, momentum and Adam, the one-logit head taking twice
+    the step (the trunk the same step) of the two-logit head.
+
+    Causes: unstable_loss, broadcast_targets, softmax_before_cross_entropy, sigmoid_before_bce_with_logits.
+    """
+    shape = subject.sample_logits.shape
+    two = len(shape) == 2 and shape[1] == 2 and subject.nature.form == "categorical"
+    one = (len(shape) == 1 or shape[1:] == (1,)) and subject.nature.form == "bernoulli"
+    if subject.multilabel or not (two or one):
+        runs = _training_runs(subject)
+        return runs or not_applicable(
+            "the two losses meet at two logits of one example, or at a single one; this model has neither"
+        )
+    exact = equivalence.exact_reference(subject.loss_object, two_columns=two)
+    if exact is not None:
+        verdict = _compare(subject, exact, two_columns=two)
+    else:
+        verdict = _recognise(subject, two_columns=two)
+    return (_training_runs(subject) or verdict) if verdict.outcome == "passed" else verdict
+
+
+def _draws(subject: Subject, magnitude: float, *, two_columns: bool) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+    """Pairs of free scores in the shape of the model's, and labels."""
+    trailing = subject.sample_logits.shape[1:]
+    pairs = st.integers(1, LARGEST_BATCH).flatmap(
+        lambda n: st.tuples(
+            logit_strategy(
+                min_batch_size=n,
+                max_batch_size=n,
+                min_classes=2,
+                max_classes=2,
+                max_magnitude=magnitude,
+                dtype=subject.dtype,
+            ),
+            label_strategy(min_size=n, max_size=n, num_classes=2),
+        )
+    )
+    return pairs if two_columns else pairs.map(lambda p: (p[0][:, 0].reshape(-1, *trailing), p[1]))
+
+
+def _value_and_gradient(function: Callable[[Tensor], Tensor], scores: Tensor) -> tuple[float, Tensor]:
+    leaf = scores.detach().clone().requires_grad_()
+    value = function(leaf)
+    (gradient,) = torch.autograd.grad(value, leaf)
+    return float(value.detach()), gradient.double()
+
+
+def _disagreement(
+    subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor
+) -> dict[str, Any] | None:
+    """The numbers where the user's loss is off its reference by more than rounding makes; None where it is not."""
+    value, gradient = _value_and_gradient(lambda z: subject.loss(subject.nature.link(z), labels), scores)
+    exact, exact_gradient = _value_and_gradient(lambda z: reference.value(z, labels), scores.double())
+    bound, gradient_bound = reference.tolerance(scores, labels)
+    off = not abs(value - exact) <= bound
+    gradient_off = not bool(((gradient - exact_gradient).abs() <= gradient_bound).all())
+    if not off and not gradient_off:
+        return None
+    return {
+        "logits": scores.tolist(),
+        "labels": labels.tolist(),
+        "loss": value,
+        "reference": exact,
+        "gradient": gradient.tolist(),
+        "reference_gradient": exact_gradient.tolist(),
+    }
+
+
+def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns: bool) -> Verdict:
+    draws = _draws(subject, LARGEST_SCORE, two_columns=two_columns)
+    found = smallest(
+        draws,
+        lambda d: _disagreement(subject, reference, *d) is not None,
+        seed=subject.seed("agreement"),
+        examples=subject.settings.profile.examples,
+    )
+    if found is None:
+        examples = subject.settings.profile.examples
+        return passed(
+            f"value and gradient of {subject.loss_name} equal {reference.name} on {examples} drawn batches, scores up to {LARGEST_SCORE:g}",
+            evidence={"examples": examples, "largest_score": LARGEST_SCORE, "reference": reference.name},
+        )
+    numbers = _disagreement(subject, reference, *found)
+    assert numbers is not None
+    finite = torch.tensor(numbers["loss"]).isfinite() and torch.tensor(numbers["gradient"]).isfinite().all()
+    return Verdict(
+        outcome="failed",
+        cause=None if finite else "unstable_loss",
+        measured=f"{subject.loss_name} gives {numbers['loss']:.6g} at logits {numbers['logits']}, labels {numbers['labels']}",
+        expected=f"{numbers['reference']:.6g}, the value of {reference.name}, with the gradient {numbers['reference_gradient']}",
+        counterexample=numbers,
+        evidence={"reference": reference.name},
+    )
+
+
+def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
+    if subject.nature.takes != "logits":
+        return not_applicable(
+            f"{subject.loss_name} is a loss of your own that does not take logits, so it claims no equality"
+        )
+    family = equivalence.recognise(
+        lambda z, y: subject.loss(z, y),
+        shape=tuple(subject.sample_logits.shape[1:]),
+        dtype=subject.dtype,
+        two_columns=two_columns,
+    )
+    if family is None:
+        return not_applicable(
+            f"{subject.loss_name} is neither cross entropy nor BCE with logits on moderate scores, so it claims no equality"
+        )
+    if family.cause is not None:
+        place = loss_place(subject)
+        return Verdict(
+            outcome="failed",
+            cause=family.cause,
+            measured=f"{subject.loss_name} equals {family.name} on drawn logits, to {equivalence.RECOGNISED:g}",
+            expected=family.wanted,
+            location=place,
+            counterexample=family.example,
+            evidence={"recognised_as": family.name},
+        )
+
+    def is_unstable(draw: tuple[Tensor, Tensor]) -> bool:
+        value, gradient = _value_and_gradient(lambda z: subject.loss(z, draw[1]), draw[0])
+        return not (torch.tensor(value).isfinite() and gradient.isfinite().all())
+
+    found = smallest(
+        _draws(subject, LARGEST_SCORE, two_columns=two_columns),
+        is_unstable,
+        seed=subject.seed("stability"),
+        examples=subject.settings.profile.examples,
+    )
+    if found is None:
+        return passed(
+            f"{subject.loss_name} equals {family.name} and is finite up to scores of {LARGEST_SCORE:g}",
+            evidence={"recognised_as": family.name},
+        )
+    value, _ = _value_and_gradient(lambda z: subject.loss(z, found[1]), found[0])
+    return Verdict(
+        outcome="failed",
+        cause="unstable_loss",
+        measured=f"{subject.loss_name} or its gradient is not finite at logits {found[0].tolist()}, labels {found[1].tolist()}: loss {value:.4g}",
+        expected=f"what {family.name} gives, which is finite there",
+        location=loss_place(subject),
+        counterexample={"logits": found[0].tolist(), "labels": found[1].tolist(), "loss": value},
+        evidence={"recognised_as": family.name},
+    )
+
+
+def _training_runs(subject: Subject) -> Verdict | None:
+    """Whole training runs, where the model is a generated one whose head and trunk are known."""
+    build = subject.build_generated
+    if build is None:
+        return None
+    models: list[Callable[[], nn.Module]] = [lambda: build(2), lambda: build(1)]
+    gaps = equivalence.training_gaps(
+        models[0], models[1], subject.separable_batch().inputs, seed=subject.seed("training runs")
+    )
+    evidence = {"largest_gap": gaps, "bound": equivalence.TRAINING_BOUND, "steps": equivalence.TRAINING_STEPS}
+    worst = max(gaps, key=gaps.__getitem__)
+    if gaps[worst] <= equivalence.TRAINING_BOUND:
+        told = ", ".join(f"{name} {gap:.1g}" for name, gap in gaps.items())
+        return passed(
+            f"value, gradient and training runs agree; largest gap of the margins over {equivalence.TRAINING_STEPS} steps: {told}",
+            evidence=evidence,
+        )
+    return Verdict(
+        outcome="failed",
+        measured=f"with {worst}, the margins of the two runs part by {gaps[worst]:.3g} in {equivalence.TRAINING_STEPS} steps",
+        expected=f"at most {equivalence.TRAINING_BOUND:g} in float64",
+        counterexample={"optimizer": worst, "gap": gaps[worst]},
+        evidence=evidence,
+    )

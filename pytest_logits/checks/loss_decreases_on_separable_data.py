@@ -1,0 +1,95 @@
+"""The loss falls when the model trains on data it can separate."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.subject import SCAN_ROWS, Subject
+
+# A tenth of the way from the first loss to the least possible one is a fall that no rounding makes.
+SHARE = 0.1
+
+
+@check(claim="training on separable data lowers the loss", tags=("learning",))
+def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
+    """With the best of a few step sizes, the loss falls by at least a tenth of what there is to gain.
+
+    It fails where learning is impossible, not where it is slow: no trainable parameter gets a gradient that is not
+    exactly zero. A loss that falls by less than a tenth within the budget is inconclusive.
+
+    Causes: single_column_cross_entropy, frozen_parameters, unregistered_parameters, detached_graph,
+    degenerate_initialisation.
+    """
+    if subject.has_single_column:
+        return Verdict(
+            outcome="failed",
+            cause="single_column_cross_entropy",
+            measured="softmax over one score is 1, so the loss is the same for every score and has no gradient",
+            expected="a loss that depends on the scores",
+            evidence={"logits_shape": list(subject.sample_logits.shape)},
+        )
+    model = subject.fresh()
+    if not list(model.parameters()) and not _graph_leaves(subject, model):
+        return not_applicable("the model has no parameters to train")
+    run = learning_run(subject)
+    first, least = run.traces[0].losses[0], run.best.least
+    if not any(trace.gradient for trace in run.traces):
+        return _no_gradient(subject, run)
+    room = first - run.stakes.least
+    measured = f"the loss went from {first:.4f} to {least:.4f} in {run.steps} steps"
+    expected = f"a fall of at least a tenth of the way to {run.stakes.least:.4f}"
+    if least <= run.stakes.least + (1 - SHARE) * room or math.isclose(room, 0, abs_tol=1e-6):
+        return passed(measured, expected=expected, evidence=run.evidence())
+    return inconclusive(measured, expected=expected, evidence=run.evidence())
+
+
+def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
+    model = subject.fresh()
+    parameters = dict(model.named_parameters())
+    trainable = [name for name, p in parameters.items() if p.requires_grad]
+    strays = _graph_leaves(subject, model)
+    if strays:
+        cause, why = "unregistered_parameters", f"{len(strays)} trainable tensors in the graph are not in parameters()"
+    elif parameters and not trainable:
+        cause, why = "frozen_parameters", f"none of the {len(parameters)} parameters requires a gradient"
+    elif not subject.logits_of(model, run.batch.inputs).requires_grad:
+        cause, why = (
+            "detached_graph",
+            f"the logits have no graph, though {len(trainable)} parameters require a gradient",
+        )
+    else:
+        cause, why = (
+            "degenerate_initialisation",
+            f"the gradient of all {len(trainable)} trainable parameters is exactly zero",
+        )
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=f"{why}; the loss stays at {run.traces[0].losses[0]:.4f}",
+        expected="a gradient that is not zero for at least one parameter",
+        counterexample={"batch_size": len(run.labels), "trainable": trainable[:10]},
+        evidence={**run.evidence(), "parameters": len(parameters), "trainable": len(trainable), "strays": len(strays)},
+    )
+
+
+def _graph_leaves(subject: Subject, model: object) -> list[Tensor]:
+    """Trainable leaves of the logits' graph that ``parameters()`` does not list."""
+    logits = subject.logits_of(model, subject.inputs(SCAN_ROWS, "graph"))  # type: ignore[arg-type]
+    known = {id(p) for p in model.parameters()}  # type: ignore[attr-defined]
+    found: dict[int, Tensor] = {}
+    todo, seen = [logits.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in known:
+            found[id(leaf)] = leaf
+        todo.extend(function for function, _ in node.next_functions)
+    return list(found.values())

@@ -1,0 +1,106 @@
+"""What the model can learn by heart, its loss can reach."""
+
+from __future__ import annotations
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.locate import activation_place
+from pytest_logits.regions import Region
+from pytest_logits.subject import Subject
+
+# A plateau: over the last third of the run the loss falls by less than this share of what there is to gain.
+PLATEAU = 0.02
+# A loss this far below the least possible one is no rounding.
+BELOW = 0.01
+
+IN_WORDS: dict[Region, str] = {
+    "simplex": "softmax outputs",
+    "unit": "sigmoid outputs",
+    "symmetric": "outputs in [-1, 1]",
+    "bounded": "outputs within their bound",
+    "nonnegative": "outputs clipped at 0",
+}
+
+
+@check(claim="the loss comes near its minimum on data the model can learn by heart", tags=("learning",))
+def loss_reaches_its_minimum(subject: Subject) -> Verdict:
+    """On separable data the loss gets below the floor that a stray activation would leave it at.
+
+    The least the loss can be on the labels in hand is found with free logits; the floors behind a softmax, sigmoid,
+    tanh or ReLU with free logits confined by it. Double softmax cannot get below log(1 + (K-1)/e): .3133 at K = 2,
+    3.6222 at K = 100, however well the model classifies. A loss below .8 of the way up to that floor passes, which ends
+    the run at once. A model that is kept above its floor fails, and the same training with the activation undone is
+    the proof. A loss that is merely slow is inconclusive.
+
+    Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
+    softmax_before_bce_with_logits, bounded_logits, probabilities_into_nll_loss, logits_into_nll_loss.
+    """
+    if subject.nature.takes == "unknown":
+        return not_applicable(f"the suite cannot find the minimum of {subject.loss_name} with free logits")
+    if subject.has_single_column:
+        return not_applicable("with one score per example the loss is at its minimum whatever the model does")
+    run = learning_run(subject)
+    best, evidence = run.best, run.evidence()
+    measured = f"the lowest loss is {best.least:.4f} at accuracy {best.accuracy:.2f}, after {run.steps} steps"
+    if best.least < run.stakes.least - BELOW * max(run.stakes.at_zero - run.stakes.least, 1):
+        return _below_minimum(subject, run, measured)
+    if best.least < run.goal:
+        return passed(measured, expected=f"below {run.goal:.4f}", evidence=evidence)
+    region = _confining_region(subject, run)
+    expected = f"below {run.goal:.4f}; the least any scores can reach is {run.stakes.least:.4f}"
+    if region is None:
+        return inconclusive(measured, expected=expected, evidence=evidence)
+    proof = run.prove(region)
+    if proof is None and region not in ("simplex", "unit"):
+        return inconclusive(measured, expected=expected, evidence=evidence)
+    return Verdict(
+        outcome="failed",
+        cause=cause_of(subject, region),
+        measured=measured,
+        expected=f"{expected}, the least {IN_WORDS[region]} can reach is {run.floors[region]:.4f}",
+        proof=proof,
+        location=activation_place(subject, amount=0.0 if region == "simplex" else 16.0),
+        counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.least},
+        evidence=evidence,
+    )
+
+
+def cause_of(subject: Subject, region: Region) -> str:
+    """The cause that an activation's region is named by, for the family of the loss."""
+    suffix = "cross_entropy" if subject.nature.form == "categorical" else "bce_with_logits"
+    return {"simplex": f"softmax_before_{suffix}", "unit": f"sigmoid_before_{suffix}"}.get(region, "bounded_logits")
+
+
+def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
+    """The region that keeps the loss up, where it cannot be chance that the outputs lie in it."""
+    if subject.nature.takes != "logits":
+        return None
+    if "simplex" in run.floors and run.holds("simplex"):
+        return "simplex"
+    if subject.region in run.floors and (
+        subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
+    ):
+        return subject.region
+    plateau = run.best.recent_fall < PLATEAU * (run.stakes.at_zero - run.stakes.least)
+    scale_free = subject.scan.holds("symmetric") and run.holds("symmetric")
+    if scale_free and plateau and run.best.accuracy == 1 and run.stakes.is_material(run.floors["symmetric"]):
+        return "symmetric"
+    return None
+
+
+def _below_minimum(subject: Subject, run: LearningRun, measured: str) -> Verdict:
+    least = run.stakes.least
+    expected = f"at least {least:.4f}, the least that {subject.loss_name} can be on what it takes"
+    if subject.nature.takes != "log_probabilities":
+        return inconclusive(measured, expected=expected, evidence=run.evidence())
+    squashed = run.holds("unit")
+    return Verdict(
+        outcome="failed",
+        cause="probabilities_into_nll_loss" if squashed else "logits_into_nll_loss",
+        measured=measured,
+        expected=expected,
+        location=activation_place(subject, amount=0.0) if squashed else None,
+        counterexample={"batch_size": len(run.labels), "lowest_loss": run.best.least},
+        evidence=run.evidence(),
+    )

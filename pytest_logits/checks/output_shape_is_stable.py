@@ -1,0 +1,112 @@
+"""One row of scores per example, whatever the size of the batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, passed
+from pytest_logits.guard import seed_everything
+from pytest_logits.locate import reshape_place
+from pytest_logits.search import smallest
+from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError
+
+LARGEST_BATCH = 9
+
+
+@check(claim="the logits are (batch_size, num_classes, ...) for every batch size", tags=("outputs", "exact"))
+def output_shape_is_stable(subject: Subject) -> Verdict:
+    """The shape of the logits follows the batch, and nothing else.
+
+    Batches of 1 to 9 examples are passed through a fresh copy in eval mode. Each must give one row of scores per
+    example, with the same shape otherwise. ``squeeze()`` without a dimension drops the batch axis of a batch of one;
+    the last batch of an epoch is where it bites.
+
+    Causes: output_shape_depends_on_batch, wrong_number_of_outputs, single_column_cross_entropy.
+    """
+    model = subject.fresh().eval()
+    seen: dict[int, _Observed] = {}
+
+    def observe(count: int) -> _Observed:
+        if count not in seen:
+            seen[count] = _observe(subject, model, count)
+        return seen[count]
+
+    reference = observe(SCAN_ROWS)
+    if reference.error is not None:
+        raise reference.error
+    if reference.shape[:1] != (SCAN_ROWS,):
+        return _failed(subject, SCAN_ROWS, reference, f"({SCAN_ROWS}, ...)", seen)
+    rest = reference.shape[1:]
+
+    count = smallest(
+        st.integers(1, LARGEST_BATCH),
+        lambda n: observe(n).shape != (n, *rest),
+        seed=subject.seed("batch sizes"),
+        examples=subject.settings.profile.examples,
+    )
+    if count is not None:
+        return _failed(subject, count, observe(count), str((count, *rest)), seen)
+
+    evidence = {"shapes": {str(n): list(seen[n].shape) for n in sorted(seen)}}
+    wanted = _wanted_columns(subject)
+    columns = rest[0] if rest else 1
+    if columns not in wanted:
+        return Verdict(
+            outcome="failed",
+            cause="single_column_cross_entropy" if subject.has_single_column else "wrong_number_of_outputs",
+            measured=f"{columns} {'score' if columns == 1 else 'scores'} per example: logits of shape {reference.shape}",
+            expected=f"{' or '.join(map(str, wanted))} per example: {subject.spec.task}, num_classes={subject.spec.num_classes}",
+            counterexample={"batch_size": SCAN_ROWS, "logits_shape": list(reference.shape)},
+            evidence=evidence,
+        )
+    return passed(f"{columns} scores per example for batches of {sorted(seen)}", evidence=evidence)
+
+
+@dataclass(frozen=True)
+class _Observed:
+    shape: tuple[int, ...]
+    error: Exception | None = None
+
+
+def _observe(subject: Subject, model: torch.nn.Module, count: int) -> _Observed:
+    seed_everything(subject.seed("shape"))
+    inputs = subject.inputs(count, "shape")
+    try:
+        with torch.no_grad():
+            return _Observed(tuple(subject.logits_of(model, inputs).shape))
+    except SubjectError:
+        raise
+    except Exception as error:
+        # A model that runs for one batch size and raises for another is a finding; one that never runs, an error.
+        return _Observed((), error)
+
+
+def _wanted_columns(subject: Subject) -> tuple[int, ...]:
+    if subject.spec.task == "binary":
+        return (2,) if subject.nature.form == "categorical" else (1,)
+    return (subject.num_classes,)
+
+
+def _failed(subject: Subject, count: int, observed: _Observed, expected: str, seen: dict[int, _Observed]) -> Verdict:
+    got = (
+        f"raised {type(observed.error).__name__}: {observed.error}"
+        if observed.error
+        else f"gave logits {observed.shape}"
+    )
+    counterexample: dict[str, Any] = {"batch_size": count, "logits_shape": list(observed.shape)}
+    if observed.error is not None:
+        counterexample = {"batch_size": count, "exception": f"{type(observed.error).__name__}: {observed.error}"}
+    return Verdict(
+        outcome="failed",
+        cause="output_shape_depends_on_batch",
+        measured=f"a batch of {count} {got}",
+        expected=f"logits of shape {expected}",
+        location=reshape_place(subject, count),
+        counterexample=counterexample,
+        evidence={"shapes": {str(n): list(seen[n].shape) for n in sorted(seen)}},
+    )

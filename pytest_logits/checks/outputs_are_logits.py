@@ -1,0 +1,200 @@
+"""What the model puts out is what its loss takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Proof, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.guard import seed_everything
+from pytest_logits.locate import activation_place
+from pytest_logits.regions import Extent, Region
+from pytest_logits.search import smallest
+from pytest_logits.stakes import Stakes
+from pytest_logits.subject import SCAN_ROWS, SCATTER, Subject
+
+# Rows of log-probabilities have a logsumexp of 0. log(softmax + 1e-7) at K = 1000 is 1e-4 off; free scores are off by
+# about log K. Between the two nothing is decided.
+LOG_GAP = 0.1
+# Scattered this much, an activation that bends only large scores has bent some.
+BENT = 16.0
+
+IN_WORDS: dict[Region, str] = {
+    "simplex": "probabilities: every row is non-negative and sums to 1",
+    "log_simplex": "log-probabilities: the exponentials of every row sum to 1",
+    "unit": "sigmoids: every score lies in [0, 1] and piles up at its ends",
+    "symmetric": "bounded: every score lies in [-1, 1] and piles up at its ends",
+    "bounded": "bounded: the scores pile up at the same two values at every scale of the parameters",
+    "nonnegative": "clipped at 0: no score is negative and many are exactly 0",
+    "free": "not confined to any range",
+}
+
+
+@check(claim="the outputs are what the loss takes, for every setting of the parameters", tags=("outputs", "exact"))
+def outputs_are_logits(subject: Subject) -> Verdict:
+    """The outputs range over everything the loss can take: an activation in front of it does not confine them.
+
+    Sixteen random inputs go through copies of the model in train mode, as initialised and with their parameters
+    scattered by up to 256 times their size. Logits then spread without bound. Rows that keep summing to 1, or scores
+    that pile up at the same ends at three scales, are the mark of an activation. Whether that matters is asked of
+    the user's own loss: the least it can be behind the activation, against the least it can be.
+
+    Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
+    softmax_before_bce_with_logits, probabilities_into_nll_loss, logits_into_nll_loss, logits_into_bce_loss,
+    bounded_logits, single_column_cross_entropy, log_probabilities_into_cross_entropy (advice).
+    """
+    nature = subject.nature
+    if nature.takes == "unknown":
+        return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
+    if subject.has_single_column:
+        return _single_column(subject)
+    if subject.scan.rows == 0:
+        return inconclusive("no row of the outputs is finite")
+    stakes = subject.remember("scan stakes", lambda: _stakes(subject))
+    evidence = _evidence(subject.scan, subject.region)
+    if nature.takes == "logits":
+        return _judge_logits(subject, stakes, evidence)
+    return _judge_normalised(subject, evidence)
+
+
+def _stakes(subject: Subject) -> Stakes:
+    rows = torch.arange(SCAN_ROWS)
+    labels = rows % subject.num_classes
+    if subject.multilabel:
+        labels = (rows.unsqueeze(1) + torch.arange(subject.num_classes)) % 2
+    return Stakes.of(subject, labels)
+
+
+def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) -> Verdict:
+    region, form = subject.region, subject.nature.form
+    if region == "free":
+        return passed(f"the outputs are {IN_WORDS[region]}: {_range(subject.scan)}", evidence=evidence)
+    if region == "log_simplex" and form == "categorical":
+        return Verdict(
+            outcome="advice",
+            cause="log_probabilities_into_cross_entropy",
+            measured=f"the outputs are {IN_WORDS[region]}",
+            expected="scores; taking log-softmax twice changes nothing, so this costs time and no accuracy",
+            location=activation_place(subject, amount=0.0),
+            evidence=evidence,
+        )
+    floor = stakes.floor(region, subject.scan.bound)
+    evidence |= {"floor": floor, "least_possible": stakes.least, "all_equal": stakes.at_zero}
+    clipped = region == "nonnegative"
+    if not clipped and not stakes.is_material(floor):
+        return passed(
+            f"the outputs are {IN_WORDS[region]}, which leaves the loss room down to {floor:.4g}", evidence=evidence
+        )
+    suffix = "cross_entropy" if form == "categorical" else "bce_with_logits"
+    cause = {"simplex": f"softmax_before_{suffix}", "unit": f"sigmoid_before_{suffix}"}.get(region, "bounded_logits")
+    proof = None
+    if not clipped:
+        undone = "the same loss on scores that are free instead of confined; a bound, not a run"
+        proof = Proof(undone=undone, as_written=floor, with_fix=stakes.least, goal=floor)
+        expected = f"scores without bound; behind this activation {subject.loss_name} cannot fall below {floor:.4f}"
+        expected += f", without it the least is {stakes.least:.4f}"
+    else:
+        expected = "scores of both signs; a true class clipped to 0 has zero gradient and cannot be pushed up"
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=f"the outputs are {IN_WORDS[region]}: {_range(subject.scan)}",
+        expected=expected,
+        proof=proof,
+        location=activation_place(subject, amount=0.0 if region == "simplex" else BENT),
+        counterexample=_smallest_batch(subject, region),
+        evidence=evidence,
+    )
+
+
+def _judge_normalised(subject: Subject, evidence: dict[str, Any]) -> Verdict:
+    region, scan, takes = subject.region, subject.scan, subject.nature.takes
+    wanted = "log-probabilities" if takes == "log_probabilities" else "probabilities"
+    categorical = subject.nature.form == "categorical"
+    if takes == "log_probabilities":
+        fits = region == "log_simplex"
+        undecided = scan.high <= 0 and scan.log_gap < LOG_GAP
+    else:
+        fits = region == "simplex" if categorical else scan.holds("unit")
+        undecided = scan.holds("unit")
+    if fits:
+        return passed(f"the outputs are {wanted}, which {subject.loss_name} takes", evidence=evidence)
+    if undecided:
+        return inconclusive(
+            f"the outputs are near {wanted} but not exactly: {_range(scan)}, row sums off 1 by {scan.sum_gap:.2g}",
+            evidence=evidence,
+        )
+    squashed = takes == "log_probabilities" and region in ("simplex", "unit")
+    cause = (
+        "probabilities_into_nll_loss" if squashed else "logits_into_nll_loss" if categorical else "logits_into_bce_loss"
+    )
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=f"the outputs are {IN_WORDS[region]}: {_range(scan)}",
+        expected=f"{wanted}, which is what {subject.loss_name} takes",
+        location=activation_place(subject, amount=0.0) if squashed else None,
+        counterexample=_smallest_batch(subject, region),
+        evidence=evidence,
+    )
+
+
+def _single_column(subject: Subject) -> Verdict:
+    shape = tuple(subject.sample_logits.shape)
+    zeros = torch.zeros(SCAN_ROWS, dtype=torch.long)
+    losses: list[float] = []
+    for scale in (0.0, 5.0, -5.0):
+        scores = subject.sample_logits.new_full((SCAN_ROWS, 1), scale)
+        losses.append(float(subject.loss(scores, zeros)))
+    return Verdict(
+        outcome="failed",
+        cause="single_column_cross_entropy",
+        measured=f"one score per example, logits {shape}; the loss is {', '.join(f'{v:.4g}' for v in losses)} at scores 0, 5, -5",
+        expected=f"{subject.num_classes} scores per example: softmax over one score is 1 whatever the score",
+        counterexample={"logits": [[5.0]], "loss": losses[1]},
+        evidence={"logits_shape": list(shape), "losses": losses},
+    )
+
+
+def _evidence(scan: Extent, region: Region) -> dict[str, Any]:
+    return {
+        "region": region,
+        "rows": scan.rows,
+        "scatter": list(SCATTER),
+        "lowest": scan.low,
+        "highest": scan.high,
+        "largest_row_sum_error": scan.sum_gap,
+        "row_sum_tolerance": scan.tolerance,
+    }
+
+
+def _range(scan: Extent) -> str:
+    return f"{scan.low:.4g} to {scan.high:.4g} over {scan.rows} rows"
+
+
+def _smallest_batch(subject: Subject, region: Region) -> dict[str, Any] | None:
+    """The smallest batch whose outputs lie in the region, for the reader to try by hand."""
+    model = subject.fresh().eval()
+
+    def outputs(count: int) -> torch.Tensor:
+        seed_everything(subject.seed("smallest batch"))
+        with torch.no_grad():
+            return subject.logits_of(model, subject.inputs(count, "smallest batch"))
+
+    def shows(count: int) -> bool:
+        try:
+            extent = Extent()
+            extent.add(outputs(count))
+        except (RuntimeError, ValueError, IndexError):
+            return False
+        return extent.rows > 0 and extent.holds(region)
+
+    count = smallest(st.integers(1, 8), shows, seed=subject.seed("smallest batch"), examples=8)
+    if count is None:
+        return None
+    rows = outputs(count).reshape(-1).tolist()[:8]
+    return {"batch_size": count, "outputs": [round(v, 6) if math.isfinite(v) else v for v in rows]}

@@ -1,0 +1,110 @@
+"""A trained model does not give every example the same class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, inconclusive, passed
+from pytest_logits.learning import LearningRun, Trace, learning_run
+from pytest_logits.locate import activation_place
+from pytest_logits.subject import Subject, SubjectError
+
+# Learnt so well that every true class has probability .997 and more: a threshold of the user's own is no excuse then.
+CONFIDENT = 1e-4
+
+
+@check(claim="a model trained on separable data predicts more than one class", tags=("learning",))
+def predictions_do_not_collapse(subject: Subject) -> Verdict:
+    """Trained on balanced separable data, the model predicts at least two classes.
+
+    It fails where one class is all that can come out: the decision is the same by construction (one column, or
+    sigmoid outputs held against the threshold of logits), the outputs are the same for every input, or ``predict=``
+    gives one class where the logits give the right ones with confidence. A model that still predicts one class after
+    the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly.
+
+    Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, output_ignores_input,
+    prediction_disagrees_with_logits.
+    """
+    if subject.has_single_column:
+        return Verdict(
+            outcome="failed",
+            cause="single_column_cross_entropy",
+            measured="with one score per example, argmax over the classes is 0 for every input",
+            expected=f"{subject.num_classes} scores per example",
+            evidence={"logits_shape": list(subject.sample_logits.shape)},
+        )
+    run = learning_run(subject)
+    evidence = run.evidence()
+    most = evidence["classes_predicted"]
+    measured = f"{most} of {run.batch.prototypes} classes predicted, accuracy {run.best.accuracy:.2f}"
+    if most > 1:
+        return _judge_predict(subject, run) if subject.spec.predict is not None else passed(measured, evidence=evidence)
+    if subject.region == "unit" and subject.nature.takes == "logits" and subject.nature.form == "bernoulli":
+        return Verdict(
+            outcome="failed",
+            cause="sigmoid_before_bce_with_logits",
+            measured=f"{measured}; every output lies in [0, 1], so sigmoid(output) is above 0.5 for every input",
+            expected="outputs of both signs; class 1 where the logit is above 0",
+            location=activation_place(subject, amount=16.0),
+            counterexample={"batch_size": len(run.labels), "predicted": "class 1 for every row"},
+            evidence=evidence,
+        )
+    if run.batch.distinct and not any(trace.rows_differ for trace in run.traces):
+        return Verdict(
+            outcome="failed",
+            cause="output_ignores_input",
+            measured=f"{measured}; all {len(run.labels)} rows of the logits are identical at each of {run.steps} steps",
+            expected="logits that depend on the input",
+            counterexample={"batch_size": len(run.labels)},
+            evidence=evidence,
+        )
+    return inconclusive(measured, expected="at least 2 classes", evidence=evidence)
+
+
+def _judge_predict(subject: Subject, run: LearningRun) -> Verdict:
+    predicted, decided = _predict(subject, run, run.best)
+    evidence: dict[str, Any] = {**run.evidence(), "classes_from_predict": len(predicted.unique(dim=0))}
+    if len(predicted.unique(dim=0)) > 1:
+        return passed(f"predict gives {evidence['classes_from_predict']} classes", evidence=evidence)
+    confident = _train_to_confidence(run)
+    if confident is not None:
+        predicted, decided = _predict(subject, run, confident)
+        if len(predicted.unique(dim=0)) == 1 and bool((decided == run.labels).all()):
+            return Verdict(
+                outcome="failed",
+                cause="prediction_disagrees_with_logits",
+                measured=f"predict gives class {predicted[0].tolist()} for all {len(run.labels)} rows; the logits are right on every row",
+                expected=f"{run.batch.prototypes} classes: the training loss is {confident.least:.2g}",
+                counterexample={"batch_size": len(run.labels), "predicted": predicted[0].tolist()},
+                evidence=evidence,
+            )
+    return inconclusive("predict gives one class, and the logits are not yet confident", evidence=evidence)
+
+
+def _train_to_confidence(run: LearningRun) -> Trace | None:
+    goal = run.stakes.least + CONFIDENT * (run.stakes.at_zero - run.stakes.least)
+    for step_size, steps in run.subject.settings.profile.learning:
+        trace = run.train(run.scores, step_size=step_size, steps=4 * steps, goal=goal)
+        if trace.reached:
+            return trace
+    return None
+
+
+def _predict(subject: Subject, run: LearningRun, trace: Trace) -> tuple[Tensor, Tensor]:
+    predict, model = subject.spec.predict, trace.model
+    assert predict is not None
+    assert model is not None
+    model.eval()
+    with torch.no_grad():
+        decided = subject.decide(subject.logits_of(model, run.batch.inputs))
+        predicted = predict(model, run.batch.inputs)
+    if not isinstance(predicted, Tensor) or predicted.shape != run.labels.shape:
+        kind = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
+        raise SubjectError(
+            f"predict= of {subject.name!r} must return class indices {tuple(run.labels.shape)}; it returned {kind}"
+        )
+    return predicted, decided

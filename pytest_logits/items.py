@@ -1,0 +1,148 @@
+"""Models and checks as pytest nodes: ``<file>::<model>::<check>``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_logits
+from pytest_logits.check_registry import Check
+from pytest_logits.finding import Passes, Result, Verdict
+from pytest_logits.model import ModelSpec
+from pytest_logits.report import failure_text
+from pytest_logits.runner import run_check
+from pytest_logits.settings import Settings
+
+OURS = Path(pytest_logits.__file__).parent
+SKIPPED = ("inconclusive", "not_applicable")
+
+
+class LogitFailure(AssertionError):
+    """A check failed. Not raised for exceptions of the model, so that a crash is never an expected failure."""
+
+
+class LogitItem(pytest.Item):
+    """One check on one model. ``result`` is None until it has run."""
+
+    result: Result | None = None
+
+    def __init__(
+        self,
+        *,
+        check: Check,
+        model: str,
+        settings: Settings,
+        decide: Callable[[], Verdict],
+        passes: Callable[[], Passes],
+        expected_failure: str | None = None,
+        spec: ModelSpec | None = None,
+        strict: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.check = check
+        self.model = model
+        self.settings = settings
+        self.decide = decide
+        self.passes = passes
+        self.spec = spec
+        self.strict = strict
+        self.add_marker("logit_checks")
+        if expected_failure is not None:
+            self.add_marker(pytest.mark.xfail(reason=expected_failure, raises=LogitFailure, strict=True))
+
+    def runtest(self) -> None:
+        """Run the check. Advice passes unless strict; what does not decide or apply is a skip with its reason."""
+        run = run_check(
+            self.check,
+            self.decide,
+            self.passes,
+            model=self.model,
+            nodeid=self.nodeid,
+            settings=self.settings,
+            root=self.config.rootpath,
+            rerun=self._pasteable_id(),
+        )
+        self.result = run.result
+        self.user_properties.append(("logit_outcome", run.result.outcome))
+        if run.result.verdict.cause:
+            self.user_properties.append(("logit_cause", run.result.verdict.cause))
+        if run.error is not None:
+            raise run.error
+        if run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict):
+            raise LogitFailure(failure_text(run.result))
+        if run.result.outcome in SKIPPED:
+            verdict = run.result.verdict
+            expected = f"; expected {verdict.expected}" if verdict.expected else ""
+            pytest.skip(f"{run.result.outcome.replace('_', ' ')}: {verdict.measured}{expected}")
+
+    def _pasteable_id(self) -> str:
+        """The node id with its file as seen from where pytest was started, which is how pytest reads its arguments."""
+        if self.spec is None:
+            return self.nodeid
+        file = os.path.relpath(self.spec.file, self.config.invocation_params.dir)
+        return "::".join([Path(file).as_posix(), self.model, self.check.name])
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The finding as it is; an exception of the model's with the frames that are the user's."""
+        if isinstance(excinfo.value, LogitFailure):
+            return str(excinfo.value)
+        excinfo.traceback = excinfo.traceback.filter(lambda entry: not Path(str(entry.path)).is_relative_to(OURS))
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the model was registered, and which model and check this is."""
+        line = self.spec.line - 1 if self.spec is not None else None
+        return self.path, line, f"{self.model}::{self.check.name}"
+
+
+class ModelCollector(pytest.Collector):
+    """The checks of one registered model."""
+
+    def __init__(self, *, spec: ModelSpec, make_items: ItemMaker, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.make_items = make_items
+
+    def collect(self) -> Iterator[LogitItem]:
+        """One item per selected check."""
+        yield from self.make_items(self, self.spec)
+
+
+class LogitFile(pytest.File):
+    """A file that registers models: conftest.py, pyproject.toml, or any module that was imported."""
+
+    def __init__(self, *, specs: Iterable[ModelSpec], make_items: ItemMaker, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.specs = tuple(specs)
+        self.make_items = make_items
+
+    def collect(self) -> Iterator[ModelCollector]:
+        """One collector per model, in order of registration."""
+        for spec in self.specs:
+            yield model_collector(self, spec, self.make_items)
+
+
+class GeneratedCollector(pytest.Collector):
+    """The checks on generated classifiers, ``logits::generated::<check>``."""
+
+    def __init__(self, *, items: Callable[[pytest.Collector], Iterable[LogitItem]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._items = items
+
+    def collect(self) -> Iterable[LogitItem]:
+        """One item per selected check."""
+        return self._items(self)
+
+
+ItemMaker = Callable[[pytest.Collector, ModelSpec], Iterable[LogitItem]]
+
+
+def model_collector(parent: pytest.Collector, spec: ModelSpec, make_items: ItemMaker) -> ModelCollector:
+    """The collector of one model under the file that registered it."""
+    collector: ModelCollector = ModelCollector.from_parent(parent, name=spec.name, spec=spec, make_items=make_items)
+    return collector

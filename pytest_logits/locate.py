@@ -1,0 +1,177 @@
+"""Inside evidence: which line of the user's code applied the operation that the outside evidence has found.
+
+A ``TorchFunctionMode`` sees every torch function that a forward pass calls, as a module, a function or a method, with
+the Python stack that called it. It names places; it never decides a verdict.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from pytest_logits.finding import Location
+from pytest_logits.guard import seed_everything
+from pytest_logits.subject import SCAN_ROWS, Subject, tensors_in
+
+OURS = str(Path(__file__).parent)
+TORCH = str(Path(torch.__file__).parent)
+LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One torch call: what went in, what came out (a copy, as later calls may write into it), and from where."""
+
+    name: str
+    source: Tensor | None
+    source_shape: tuple[int, ...]
+    result: Tensor
+    values: Tensor | None
+    place: tuple[str, int] | None
+    module: nn.Module | None
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, size: int | None) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self._size = size
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        source = next(iter(tensors_in(list(args))), None)
+        shape = tuple(source.shape) if source is not None else ()
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            frame = sys._getframe(1)
+            place, module = _calling_line(frame), _calling_module(frame)
+            kept = result.detach().clone() if result.numel() == self._size else None
+            name = getattr(func, "__name__", str(func))
+            self.operations.append(Operation(name, source, shape, result, kept, place, module))
+        return result
+
+
+def _calling_line(frame: FrameType | None) -> tuple[str, int] | None:
+    """The innermost line of the user's own code on the stack above our own, else of a library other than torch."""
+    fallback: tuple[str, int] | None = None
+    while frame is not None and not frame.f_code.co_filename.startswith(OURS):
+        file = frame.f_code.co_filename
+        if not file.startswith((TORCH, "<")):
+            if not file.startswith(LIBRARIES):
+                return file, frame.f_lineno
+            fallback = fallback or (file, frame.f_lineno)
+        frame = frame.f_back
+    return fallback
+
+
+def _calling_module(frame: FrameType | None) -> nn.Module | None:
+    """The torch module whose forward made the call, where no other code stands between: nn.Softmax, nn.ReLU."""
+    while frame is not None and frame.f_code.co_filename.startswith(TORCH):
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, nn.Module):
+            return None if list(owner.children()) else owner
+        frame = frame.f_back
+    return None
+
+
+def record(call: Callable[[], Any], *, size: int | None = None) -> tuple[Any, list[Operation]]:
+    """Run ``call`` and record its torch operations; values are kept of results with ``size`` elements."""
+    with _Recorder(size) as recorder:
+        result = call()
+    return result, recorder.operations
+
+
+def producer(operations: list[Operation], final: Tensor) -> Operation | None:
+    """The first operation whose result already has the final values: what comes after it changes nothing."""
+    wanted = final.detach().flatten()
+    for operation in operations:
+        if operation.values is not None and torch.equal(operation.values.flatten(), wanted):
+            return operation
+    return None
+
+
+def activation_place(subject: Subject, *, amount: float) -> Location | None:
+    """Where the operation that gives the outputs their final values is applied, in a copy scattered by ``amount``."""
+    with _births() as births:
+        model = subject.scattered(amount)
+    seed_everything(subject.seed("locate"))
+    inputs = subject.inputs(SCAN_ROWS, "scan")
+    with torch.no_grad():
+        final, operations = record(lambda: subject.logits_of(model, inputs), size=subject.sample_logits.numel())
+    operation = producer(operations, final)
+    if operation is None:
+        return None
+    born = births.get(id(operation.module))
+    note = f"{operation.name}()"
+    if operation.module is not None:
+        name = next((n for n, m in model.named_modules() if m is operation.module), "")
+        note = f"{operation.module}" + (f", module {name!r}" if name else "")
+        if born is not None and operation.place is not None:
+            note += f", made at {Path(born[0]).name}:{born[1]}"
+    place = operation.place or born
+    return None if place is None else at(*place, note=note)
+
+
+def reshape_place(subject: Subject, count: int) -> Location | None:
+    """Where the batch axis is lost for a batch of ``count``: the last call that is given ``count`` rows and returns other."""
+    model = subject.fresh().eval()
+    seed_everything(subject.seed("locate"))
+    inputs = subject.inputs(count, "shape")
+    operations: list[Operation] = []
+    with torch.no_grad(), _Recorder(None) as recorder:
+        try:
+            subject.logits_of(model, inputs)
+        except Exception:
+            # The finding already has the model's exception; what ran before it names the place.
+            operations = recorder.operations
+        operations = recorder.operations
+    lost = [o for o in operations if o.source_shape[:1] == (count,) and tuple(o.result.shape[:1]) != (count,)]
+    place = lost[-1].place if lost else None
+    return (
+        None
+        if place is None
+        else at(*place, note=f"{lost[-1].name}(): {lost[-1].source_shape} to {tuple(lost[-1].result.shape)}")
+    )
+
+
+def loss_place(subject: Subject) -> Location | None:
+    """Where a loss of the user's own is defined."""
+    loss = subject.loss_object
+    function = inspect.unwrap(type(loss).forward if isinstance(loss, nn.Module) else loss)
+    code = getattr(function, "__code__", None)
+    return None if code is None else at(code.co_filename, code.co_firstlineno, note="defined here")
+
+
+def at(file: str, line: int, *, note: str = "") -> Location:
+    """A location with its line of code."""
+    return Location(file=file, line=line, code=linecache.getline(file, line).strip(), note=note)
+
+
+@contextmanager
+def _births() -> Iterator[dict[int, tuple[str, int]]]:
+    """Record where in the user's code each module is made, for models that have no forward of the user's own."""
+    births: dict[int, tuple[str, int]] = {}
+    original = nn.Module.__init__
+
+    def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        place = _calling_line(sys._getframe(1))
+        if place is not None:
+            births[id(self)] = place
+        original(self, *args, **kwargs)
+
+    nn.Module.__init__ = recording  # type: ignore[method-assign]
+    try:
+        yield births
+    finally:
+        nn.Module.__init__ = original  # type: ignore[method-assign]

@@ -1,0 +1,193 @@
+"""What a loss takes, how its targets are encoded, and what is the least it can be.
+
+A loss is judged by what it computes. The named ones and torch's own modules are known; any other callable is
+probed with free scores, and classified by the identities that tell the families apart:
+
+- a loss that applies softmax itself does not change when a constant is added to a row's scores;
+- a loss on log-probabilities is affine in its scores;
+- a loss on probabilities changes by the same amount each time its scores are halved;
+- a loss that applies a sigmoid itself keeps growing on a wrong score far from zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Takes = Literal["logits", "log_probabilities", "probabilities", "unknown"]
+Form = Literal["categorical", "bernoulli"]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+# Scores up to which the least loss is sought: e**-64 is below float32's resolution of any loss near 1.
+MARGINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nature:
+    """What a loss takes (logits, log-probabilities or probabilities) and over what: K classes, or single bits."""
+
+    takes: Takes
+    form: Form
+
+    @property
+    def link(self) -> Callable[[Tensor], Tensor]:
+        """From free logits to what the loss takes."""
+        if self.takes == "log_probabilities":
+            return lambda z: F.log_softmax(z, dim=1)
+        if self.takes == "probabilities":
+            return torch.sigmoid if self.form == "bernoulli" else lambda z: F.softmax(z, dim=1)
+        return lambda z: z
+
+
+NAMED: dict[str, tuple[Callable[..., Tensor], Nature]] = {
+    "cross_entropy": (F.cross_entropy, Nature(takes="logits", form="categorical")),
+    "nll_loss": (F.nll_loss, Nature(takes="log_probabilities", form="categorical")),
+    "bce_with_logits": (F.binary_cross_entropy_with_logits, Nature(takes="logits", form="bernoulli")),
+    "bce": (F.binary_cross_entropy, Nature(takes="probabilities", form="bernoulli")),
+}
+MODULES: dict[type[nn.Module], Nature] = {
+    nn.CrossEntropyLoss: NAMED["cross_entropy"][1],
+    nn.NLLLoss: NAMED["nll_loss"][1],
+    nn.BCEWithLogitsLoss: NAMED["bce_with_logits"][1],
+    nn.MultiLabelSoftMarginLoss: NAMED["bce_with_logits"][1],
+    nn.BCELoss: NAMED["bce"][1],
+}
+
+
+def encode_targets(
+    labels: Tensor, logits: Tensor, *, encoding: str | Callable[[Tensor], Tensor] | None, form: Form
+) -> Tensor:
+    """Labels, int64 (N,), (N, *dense) or multi-hot (N, K), in the encoding that the loss is fed with.
+
+    With no encoding named: class indices for a categorical loss, and for a Bernoulli loss floats in the shape of the
+    logits.
+    """
+    if callable(encoding):
+        return encoding(labels)
+    if encoding is None:
+        encoding = "index" if form == "categorical" else "as_logits"
+    if encoding == "index":
+        return labels
+    if encoding == "float_index":
+        return labels.to(logits.dtype)
+    if encoding == "column":
+        return labels.to(logits.dtype).unsqueeze(1)
+    if encoding in ("onehot", "multihot") or (encoding == "as_logits" and _wants_columns(labels, logits)):
+        if labels.shape == logits.shape and encoding != "onehot":
+            return labels.to(logits.dtype)
+        return F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    matched = labels.to(logits.dtype).reshape(logits.shape)
+    return 2 * matched - 1 if encoding == "signed" else matched
+
+
+def _wants_columns(labels: Tensor, logits: Tensor) -> bool:
+    return logits.numel() != labels.numel()
+
+
+def infer_nature(loss: LossFunction, *, classes: int | None, multilabel: bool, dtype: torch.dtype) -> Nature:
+    """Classify a callable by the identities in the module's docstring.
+
+    Args:
+        loss: ``(logits, labels) -> scalar``, targets already taken care of.
+        classes: width of the class axis; None where the logits have none, (N,).
+        multilabel: labels are multi-hot (N, K).
+        dtype: of the logits.
+    """
+    rng = torch.Generator().manual_seed(0)
+    shape = (8,) if classes is None else (8, classes)
+    scores = (2 * torch.randn(shape, generator=rng)).to(dtype)
+    width = classes or 1
+    labels = torch.arange(8) % 2 if width == 1 else torch.arange(8) % width
+    if multilabel:
+        labels = (torch.arange(8).unsqueeze(1) + torch.arange(width)) % 2
+
+    def value(z: Tensor) -> float:
+        try:
+            return float(loss(z, labels))
+        except (RuntimeError, ValueError, IndexError):
+            return math.nan
+
+    def same(a: float, b: float) -> bool:
+        return math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4)
+
+    at = value(scores)
+    if width > 1 and not multilabel:
+        varies = not same(at, value(-scores))
+        if varies and same(value(scores + 3), at) and same(value(scores - 3), at):
+            return Nature(takes="logits", form="categorical")
+        if varies and same(value(2 * scores) + value(0 * scores), 2 * at):
+            return Nature(takes="log_probabilities", form="categorical")
+        p = F.softmax(scores, dim=1)
+        halved, quartered = value(p / 2) - value(p), value(p / 4) - value(p / 2)
+        if halved > 0.1 and same(halved, quartered):
+            return Nature(takes="probabilities", form="categorical")
+    wrong = _direction(labels, scores) * -1
+    if value(20 * wrong) > value(10 * wrong) + 1 and value(-10 * wrong) < value(10 * wrong):
+        return Nature(takes="logits", form="bernoulli")
+    inside = value(0.5 + 0.4 * wrong) - value(0.5 - 0.4 * wrong)
+    if inside > 0.1 and not value(20 * wrong) > value(10 * wrong):
+        return Nature(takes="probabilities", form="bernoulli")
+    return Nature(takes="unknown", form="categorical" if width > 1 and not multilabel else "bernoulli")
+
+
+def _direction(labels: Tensor, scores: Tensor) -> Tensor:
+    """+1 where a score should be high, -1 where it should be low, in the shape of ``scores``."""
+    if labels.numel() == scores.numel():
+        return (2 * labels - 1).reshape(scores.shape).to(scores.dtype)
+    return (2 * F.one_hot(labels, scores.shape[1]).movedim(-1, 1) - 1).to(scores.dtype)
+
+
+def least_loss(
+    loss: LossFunction,
+    labels: Tensor,
+    like: Tensor,
+    *,
+    through: Callable[[Tensor], Tensor],
+    margins: tuple[float, ...] = MARGINS,
+) -> float:
+    """The least loss over scores ``through(m * d)``, d being +1 for the true class and -1 elsewhere.
+
+    For cross entropy and BCE in all their forms the optimum has this shape by symmetry; for any loss it is a value
+    that free logits reach, so a model that is kept above it is kept from its minimum. Scores are searched on a grid of
+    margins and refined by golden section around the best, which finds the optimum that label smoothing puts at a
+    finite margin.
+
+    Returns NaN where the loss refuses all of them.
+    """
+    direction = _direction(labels, like)
+
+    def value(margin: float) -> float:
+        try:
+            found = float(loss(through(margin * direction), labels))
+        except (RuntimeError, ValueError, IndexError):
+            return math.inf
+        return found if math.isfinite(found) else math.inf
+
+    values = [value(margin) for margin in margins]
+    best = min(range(len(margins)), key=values.__getitem__)
+    low, high = margins[max(best - 1, 0)], margins[min(best + 1, len(margins) - 1)]
+    golden = (math.sqrt(5) - 1) / 2
+    least = values[best]
+    if 0 < best < len(margins) - 1:
+        for _ in range(30):
+            a, b = high - golden * (high - low), low + golden * (high - low)
+            at_a, at_b = value(a), value(b)
+            least = min(least, at_a, at_b)
+            low, high = (low, b) if at_a < at_b else (a, high)
+    return least if math.isfinite(least) else math.nan
+
+
+def known_nature(loss: Any) -> Nature | None:
+    """The nature of a named loss or of one of torch's own modules; None for any other callable."""
+    if isinstance(loss, str):
+        return NAMED[loss][1]
+    for kind, nature in MODULES.items():
+        if isinstance(loss, kind):
+            return nature
+    return None

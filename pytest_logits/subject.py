@@ -1,0 +1,360 @@
+"""A registered model as the checks see it: fresh seeded copies, batches of any size, logits, loss, counted passes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from pytest_logits import data
+from pytest_logits.finding import Passes
+from pytest_logits.guard import seed_everything
+from pytest_logits.losses import NAMED, Nature, encode_targets, infer_nature, known_nature
+from pytest_logits.model import ModelSpec
+from pytest_logits.regions import Extent, Region, confirmed_region
+from pytest_logits.settings import Settings, derive_seed
+
+T = TypeVar("T")
+
+# Enough rows for row sums to be evidence and for BatchNorm to have statistics.
+SCAN_ROWS = 16
+# How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
+# strongly that whatever can saturate does.
+SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0)
+DEFAULT_SEQUENCE = (16,)
+SMALL_MODEL = 1_000_000
+
+
+class SubjectError(Exception):
+    """The model, or a function registered with it, does not behave as declared. Says which and how to mend it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparableBatch:
+    """Inputs that separate the classes, with labels; ``distinct`` is False where the inputs are all alike."""
+
+    inputs: Any
+    labels: Tensor
+    prototypes: int
+    distinct: bool
+
+
+class Subject:
+    """One model under check. Nothing here is random but through the session's seed and the model's name."""
+
+    def __init__(
+        self, spec: ModelSpec, settings: Settings, *, build_generated: Callable[[int], nn.Module] | None = None
+    ) -> None:
+        """``build_generated`` makes a generated classifier's module with a head of so many outputs."""
+        self.spec = spec
+        self.build_generated = build_generated
+        self.settings = settings
+        self.name = spec.name
+        self.num_classes = max(spec.num_classes, 2) if spec.task == "binary" else spec.num_classes
+        self.passes = Passes()
+        self._first_made: nn.Module | None = None
+        self._shared = isinstance(spec.factory, nn.Module)
+        self._remembered: dict[str, Any] = {}
+
+    def seed(self, purpose: str) -> int:
+        """The seed for one purpose."""
+        return derive_seed(self.settings.seed, self.name, purpose)
+
+    # Models
+
+    def fresh(self) -> nn.Module:
+        """A fresh copy with the same initial weights each time, in train mode.
+
+        Raises:
+            SubjectError: the factory returns no module.
+        """
+        model = self._make()
+        if any(is_lazy(p) for p in model.parameters()):
+            self.logits_of(model.train(), self.inputs(SCAN_ROWS, "materialise"))
+        return model.train()
+
+    def _make(self) -> nn.Module:
+        """A copy where the factory hands out one and the same module, so that the user's own is never touched."""
+        if isinstance(self.spec.factory, nn.Module):
+            return copy.deepcopy(self.spec.factory)
+        if self._first_made is None and not self._shared:
+            self._first_made = self._call_factory()
+            second = self._call_factory()
+            self._shared = second is self._first_made
+            if not self._shared:
+                return second
+        if self._shared:
+            return copy.deepcopy(self._first_made)  # type: ignore[return-value]
+        spare, self._first_made = self._first_made, None
+        if spare is not None:
+            return spare
+        return self._call_factory()
+
+    def _call_factory(self) -> nn.Module:
+        seed_everything(self.seed("weights"))
+        model = self.spec.factory()
+        if not isinstance(model, nn.Module):
+            raise SubjectError(
+                f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(model).__name__}"
+            )
+        return model
+
+    def scattered(self, amount: float) -> nn.Module:
+        """A fresh copy with noise of ``amount`` times each parameter's size added to it.
+
+        A parameter that is all zeros takes the usual initial size, one over the square root of its fan-in.
+        """
+        model = self.fresh()
+        rng = data.generator(self.seed(f"scatter {amount}"))
+        with torch.no_grad():
+            for p in model.parameters():
+                if amount and p.is_floating_point():
+                    size = (
+                        float(p.detach().float().square().mean().sqrt())
+                        or max(p[0].numel() if p.ndim else 1, 1) ** -0.5
+                    )
+                    noise = torch.randn(p.shape, generator=rng) * size * amount
+                    p.add_(noise.to(p.dtype))
+        return model
+
+    # Inputs
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model's first floating-point parameter, else the default."""
+        found = (p.dtype for p in self._sample_parameters if p.is_floating_point())
+        return next(found, torch.get_default_dtype())
+
+    @cached_property
+    def threads(self) -> int:
+        """One for a small model, whose operations are too short to share; else the worker's part of torch's threads."""
+        size = sum(p.numel() for p in self._sample_parameters if not is_lazy(p))
+        return 1 if size < SMALL_MODEL else max(1, torch.get_num_threads() // self.settings.workers)
+
+    @cached_property
+    def _sample_parameters(self) -> list[nn.Parameter]:
+        return list(self._make().to("meta").parameters())
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether labels are multi-hot."""
+        return self.spec.task == "multilabel"
+
+    def inputs(self, count: int, purpose: str) -> Any:
+        """A batch of random inputs as the model takes it: a tensor, a tuple (positional) or a dict (keywords)."""
+        rng = data.generator(self.seed(f"inputs {purpose}"))
+        if self.spec.inputs is not None:
+            return self._users_inputs(count, rng)
+        if self.spec.vocab_size is not None:
+            return data.random_tokens(count, self.spec.input_shape or DEFAULT_SEQUENCE, self.spec.vocab_size, rng)
+        assert self.spec.input_shape is not None
+        return data.random_floats(count, self.spec.input_shape, rng, dtype=self.dtype)
+
+    def _users_inputs(self, count: int, rng: torch.Generator) -> Any:
+        assert self.spec.inputs is not None
+        seed_everything(self.seed("inputs"))
+        made = self.spec.inputs(count, rng)
+        sizes = {len(t) for t in tensors_in(made) if t.ndim}
+        if count not in sizes:
+            raise SubjectError(
+                f"inputs= of {self.name!r} must return a tensor, tuple or dict whose tensors have {count} rows when asked "
+                f"for a batch of {count}; it returned {type(made).__name__} with sizes {sorted(sizes)}"
+            )
+        return made
+
+    def separable_batch(self) -> SeparableBatch:
+        """A batch that a working classifier can learn by heart: each class in use has its own input pattern."""
+        spec = self.spec
+        rng = data.generator(self.seed("separable batch"))
+        features = None
+        if spec.inputs is None and spec.vocab_size is None:
+            features = int(torch.tensor(spec.input_shape).prod())
+        prototypes = data.prototype_count(2**self.num_classes if self.multilabel else self.num_classes, features)
+        count = max(SCAN_ROWS, 2 * prototypes)
+        assignment = data.balanced_assignment(count, prototypes, rng)
+        table = data.prototype_labels(prototypes, self.num_classes, rng, multilabel=self.multilabel)
+        if spec.inputs is not None:
+            inputs = index_rows(self._users_inputs(prototypes, rng), assignment, prototypes)
+        elif spec.vocab_size is not None:
+            inputs = data.separable_tokens(assignment, spec.input_shape or DEFAULT_SEQUENCE, spec.vocab_size, rng)
+        else:
+            patterns = data.float_prototypes(prototypes, spec.input_shape or (), rng)
+            inputs = data.separable_floats(assignment, patterns, rng, dtype=self.dtype)
+        first = [int((assignment == c).nonzero()[0]) for c in range(prototypes)]
+        distinct = any(
+            len({repr(row.tolist()) for row in t[first]}) == prototypes for t in tensors_in(inputs) if len(t) == count
+        )
+        return SeparableBatch(inputs=inputs, labels=table[assignment], prototypes=prototypes, distinct=distinct)
+
+    # Passes
+
+    def logits_of(self, model: nn.Module, inputs: Any) -> Tensor:
+        """One counted forward pass, and the scores in what it returns."""
+        return self.extract(self.forward(model, inputs))
+
+    def forward(self, model: nn.Module, inputs: Any) -> Any:
+        """One counted forward pass: the model's output as it is."""
+        self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
+        if isinstance(inputs, Mapping):
+            return model(**inputs)
+        if isinstance(inputs, tuple):
+            return model(*inputs)
+        return model(inputs)
+
+    def extract(self, output: Any) -> Tensor:
+        """The scores in a model's output: by ``logits=``, else a tensor, ``.logits``, ``["logits"]``, first of a tuple.
+
+        Raises:
+            SubjectError: no tensor of floats is found there.
+        """
+        found = self.spec.logits(output) if self.spec.logits is not None else _find_logits(output)
+        if not isinstance(found, Tensor) or not found.is_floating_point():
+            what = "the function logits=" if self.spec.logits is not None else "the model"
+            kind = f"a {found.dtype} tensor" if isinstance(found, Tensor) else type(output).__name__
+            raise SubjectError(f"{what} of {self.name!r} must give a floating-point tensor of scores; it gave {kind}")
+        return found
+
+    def backward(self, loss: Tensor) -> None:
+        """One counted backward pass."""
+        self.passes = dataclasses.replace(self.passes, backward=self.passes.backward + 1)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    # Loss
+
+    @cached_property
+    def sample_logits(self) -> Tensor:
+        """Scores of a fresh copy on random inputs, detached, (16, K, ...), (16, 1) or (16,)."""
+        seed_everything(self.seed("sample"))
+        with torch.no_grad():
+            return self.logits_of(self.fresh(), self.inputs(SCAN_ROWS, "scan")).detach()
+
+    @cached_property
+    def nature(self) -> Nature:
+        """What the loss takes, known by its name or found out by probing it."""
+        loss = self.loss_object
+        known = known_nature(loss)
+        if known is not None:
+            return known
+        shape = self.sample_logits.shape
+        guess = Nature(takes="unknown", form="bernoulli" if self.spec.task != "multiclass" else "categorical")
+        return infer_nature(
+            lambda z, y: self._compute_loss(z, y, guess),
+            classes=shape[1] if len(shape) > 1 else None,
+            multilabel=self.multilabel,
+            dtype=self.dtype,
+        )
+
+    @property
+    def loss_object(self) -> Any:
+        """The registered loss: a name, a module or a callable; by default the one of the task."""
+        if self.spec.loss is not None:
+            return self.spec.loss
+        return "cross_entropy" if self.spec.task == "multiclass" else "bce_with_logits"
+
+    @property
+    def loss_name(self) -> str:
+        """How the loss is called in a sentence."""
+        loss = self.loss_object
+        if isinstance(loss, str):
+            return loss
+        return getattr(loss, "__name__", None) or type(loss).__name__
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The user's loss, a scalar, of scores and labels; targets are encoded as declared.
+
+        Raises:
+            SubjectError: the loss returns no scalar.
+        """
+        return self._compute_loss(logits, labels, self.nature)
+
+    def _compute_loss(self, logits: Tensor, labels: Tensor, nature: Nature) -> Tensor:
+        loss = self.loss_object
+        targets = encode_targets(labels, logits, encoding=self.spec.targets, form=nature.form)
+        value = (NAMED[loss][0] if isinstance(loss, str) else loss)(logits, targets)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise SubjectError(
+                f"loss= of {self.name!r} must return a scalar tensor (use reduction='mean'); it returned {shape}"
+            )
+        return value.reshape(())
+
+    @cached_property
+    def has_single_column(self) -> bool:
+        """Whether a loss over classes gets one score per example: softmax over one score is 1 whatever it says."""
+        shape = self.sample_logits.shape
+        return (
+            self.nature.form == "categorical" and self.nature.takes != "unknown" and (len(shape) < 2 or shape[1] == 1)
+        )
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """The decisions that the loss implies: class indices (N, ...), or multi-hot (N, K)."""
+        if not self.multilabel and logits.ndim > 1 and logits.shape[1] > 1:
+            return logits.argmax(dim=1)
+        threshold = 0.5 if self.nature.takes == "probabilities" else 0.0
+        decided = (logits > threshold).long()
+        return decided if self.multilabel or decided.ndim < 2 else decided.squeeze(1)
+
+    # Shared evidence
+
+    @cached_property
+    def scan(self) -> Extent:
+        """Outputs in train mode, as the loss sees them, of copies with scattered parameters. Rung 0 is as initialised."""
+        extent = Extent()
+        inputs = self.inputs(SCAN_ROWS, "scan")
+        for amount in SCATTER:
+            seed_everything(self.seed("scan"))
+            with torch.no_grad():
+                extent.add(self.logits_of(self.scattered(amount), inputs), keep=True)
+        return extent
+
+    @cached_property
+    def region(self) -> Region:
+        """The narrowest region that the outputs are confined to by construction."""
+        return confirmed_region(self.scan)
+
+    def remember(self, key: str, make: Callable[[], T]) -> T:
+        """What ``make`` returned the first time: evidence that several checks read, such as a training run."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        found: T = self._remembered[key]
+        return found
+
+
+def _find_logits(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output
+    if getattr(output, "logits", None) is not None:
+        return output.logits
+    if isinstance(output, Mapping):
+        return output.get("logits")
+    if isinstance(output, tuple | list) and output:
+        return output[0]
+    if dataclasses.is_dataclass(output):
+        return next((v for f in dataclasses.fields(output) if isinstance(v := getattr(output, f.name), Tensor)), None)
+    return output
+
+
+def tensors_in(inputs: Any) -> list[Tensor]:
+    """The tensors of a batch: of a tensor, tuple, list or mapping."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    parts = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple | list) else ()
+    return [tensor for part in parts for tensor in tensors_in(part)]
+
+
+def index_rows(inputs: Any, index: Tensor, count: int) -> Any:
+    """The rows ``index`` of every tensor in a batch that has ``count`` rows; whatever else it holds stays."""
+    if isinstance(inputs, Tensor):
+        return inputs[index] if inputs.ndim and len(inputs) == count else inputs
+    if isinstance(inputs, Mapping):
+        return {key: index_rows(value, index, count) for key, value in inputs.items()}
+    if isinstance(inputs, tuple | list):
+        return tuple(index_rows(value, index, count) for value in inputs)
+    return inputs

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+from pytest_logits.strategies import GeneratedClassifier, SeparableBatch, classifiers
+from pytest_logits.strategies.classifiers import FAMILIES
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+SMALLEST = GeneratedClassifier(
+    family="linear",
+    input_shape=(8,),
+    vocab_size=None,
+    num_classes=2,
+    width=8,
+    depth=0,
+    activation="none",
+    normalisation="none",
+    dtype=torch.float32,
+    seed=0,
+)
+
+
+def batch_for(classifier: GeneratedClassifier, size: int) -> tuple[Tensor, Tensor]:
+    batch = SeparableBatch(
+        size=size,
+        input_shape=classifier.input_shape,
+        num_classes=classifier.num_classes,
+        vocab_size=classifier.vocab_size,
+        scale=1.0,
+        seed=classifier.seed,
+    )
+    return batch.x if classifier.vocab_size is not None else batch.x.to(classifier.dtype), batch.labels
+
+
+@settings(derandomize=True, database=None, deadline=None)
+@given(classifier=classifiers(min_classes=3, max_classes=4, dtypes=(torch.float32, torch.float64, torch.bfloat16)))
+def test_examples_keep_to_the_arguments(classifier: GeneratedClassifier) -> None:
+    assert classifier.family in FAMILIES
+    assert (classifier.vocab_size is not None) == (classifier.family == "embedding")
+    model = classifier.build()
+    assert model.training
+    assert isinstance(model.head, nn.Linear)
+    assert model.head.in_features == classifier.width
+    assert {parameter.dtype for parameter in model.parameters()} == {classifier.dtype}
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    x, _ = batch_for(classifier, 2)
+    logits = model(x)
+    assert logits.shape == (2, classifier.num_classes)
+    assert classifier.num_classes in (3, 4)
+    assert logits.dtype == classifier.dtype
+    assert logits.isfinite().all()
+
+
+# The oldest supported torch cannot multiply float16 matrices on the CPU, so these are built and not called.
+@settings(derandomize=True, database=None, deadline=None, max_examples=20)
+@given(classifier=classifiers(dtypes=[torch.float16]))
+def test_float16_classifiers_are_built(classifier: GeneratedClassifier) -> None:
+    assert {parameter.dtype for parameter in classifier.build().parameters()} == {torch.float16}
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=50)
+@given(classifier=classifiers())
+def test_outputs_are_what_the_head_makes_of_the_trunk(classifier: GeneratedClassifier) -> None:
+    model = classifier.build().eval()
+    x, _ = batch_for(classifier, 4)
+    features = model.trunk(x)
+    assert features.shape == (4, classifier.width)
+    assert torch.allclose(model(x), features @ model.head.weight.T + model.head.bias, atol=1e-5)
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=50)
+@given(classifier=classifiers())
+def test_examples_are_independent_in_evaluation_mode(classifier: GeneratedClassifier) -> None:
+    model = classifier.build().eval()
+    x, _ = batch_for(classifier, 4)
+    assert torch.allclose(model(x)[:1], model(x[:1]), atol=1e-5)
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=50)
+@given(classifier=classifiers())
+def test_every_parameter_gets_a_gradient(classifier: GeneratedClassifier) -> None:
+    model = classifier.build()
+    x, labels = batch_for(classifier, 32)
+    cross_entropy(model(x), labels).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 1e-8, name
+
+
+def test_outputs_replaces_the_number_of_logits_and_keeps_the_trunk() -> None:
+    classifier = dataclasses.replace(SMALLEST, family="mlp", depth=1, activation="relu")
+    usual, single = classifier.build(), classifier.build(outputs=1)
+    assert single(torch.zeros(3, 8)).shape == (3, 1)
+    trunk = single.trunk.state_dict()
+    assert trunk
+    assert all(torch.equal(value, trunk[name]) for name, value in usual.trunk.state_dict().items())
+
+
+@settings(derandomize=True, database=None, deadline=None)
+@given(classifier=classifiers(dtypes=(torch.float32, torch.float64)), unrelated_seed=st.integers(0, 9))
+def test_repr_rebuilds_the_same_weights(classifier: GeneratedClassifier, unrelated_seed: int) -> None:
+    again = eval(repr(classifier), {"GeneratedClassifier": GeneratedClassifier, "torch": torch})
+    assert again == classifier
+    weights = classifier.build().state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(unrelated_seed)
+        rebuilt = again.build().state_dict()
+    assert weights.keys() == rebuilt.keys()
+    assert all(torch.equal(weights[name], rebuilt[name]) for name in weights)
+
+
+def test_repr_is_the_call_that_makes_the_classifier() -> None:
+    assert repr(SMALLEST) == (
+        "GeneratedClassifier(family='linear', input_shape=(8,), vocab_size=None, num_classes=2, width=8, depth=0, "
+        "activation='none', normalisation='none', dtype=torch.float32, seed=0)"
+    )
+
+
+def test_weights_do_not_depend_on_the_default_dtype(float64_by_default: None) -> None:
+    in_float64 = SMALLEST.build()
+    torch.set_default_dtype(torch.float32)
+    assert torch.equal(SMALLEST.build().head.weight, in_float64.head.weight)
+
+
+def test_seed_changes_the_weights() -> None:
+    other = dataclasses.replace(SMALLEST, seed=1)
+    assert not torch.equal(SMALLEST.build().head.weight, other.build().head.weight)
+
+
+# Below .8 of the least loss that a softmax before the loss would leave, at the better of two step sizes.
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(derandomize=True, database=None, deadline=None, max_examples=6)
+@given(data=st.data())
+def test_classifiers_learn_within_sixty_steps(family: str, data: st.DataObject) -> None:
+    classifier = data.draw(classifiers(families=(family,), max_classes=20))
+    x, labels = batch_for(classifier, 64)
+    target = 0.8 * math.log(1 + (classifier.num_classes - 1) / math.e)
+
+    def learns(step_size: float) -> bool:
+        model = classifier.build()
+        optimizer = torch.optim.Adam(model.parameters(), lr=step_size)
+        for _ in range(60):
+            loss = cross_entropy(model(x), labels)
+            if loss.item() < target:
+                return True
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return cross_entropy(model(x), labels).item() < target
+
+    assert learns(1e-2) or learns(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("condition", "changes"),
+    [
+        (lambda c: True, {}),
+        (lambda c: c.num_classes >= 5, {"num_classes": 5}),
+        (lambda c: c.seed >= 1, {"seed": 1}),
+        (lambda c: c.family == "mlp", {"family": "mlp", "depth": 1, "activation": "relu"}),
+        (
+            lambda c: c.family == "cnn",
+            {"family": "cnn", "input_shape": (2, 4, 4), "depth": 1, "activation": "relu"},
+        ),
+        (lambda c: c.family == "lstm", {"family": "lstm", "input_shape": (2, 8), "depth": 1}),
+        (lambda c: c.family == "embedding", {"family": "embedding", "input_shape": (1,), "vocab_size": 40}),
+        (
+            lambda c: c.activation == "gelu",
+            {"family": "mlp", "depth": 1, "activation": "gelu"},
+        ),
+        (
+            lambda c: c.normalisation == "batch",
+            {"family": "mlp", "depth": 1, "activation": "relu", "normalisation": "batch"},
+        ),
+    ],
+    ids=["anything", "classes", "seed", "mlp", "cnn", "lstm", "embedding", "activation", "normalisation"],
+)
+def test_shrinks(
+    condition: Callable[[GeneratedClassifier], bool], changes: dict[str, Any], minimal: Callable[..., Any]
+) -> None:
+    assert minimal(classifiers(), condition) == dataclasses.replace(SMALLEST, **changes)
+
+
+@pytest.mark.parametrize(
+    ("families", "simplest"),
+    [(("cnn", "linear"), "linear"), (("lstm", "embedding"), "embedding"), (("cnn", "mlp"), "mlp")],
+)
+def test_shrinks_to_the_family_with_the_fewest_choices(
+    families: tuple[str, ...], simplest: str, minimal: Callable[..., Any]
+) -> None:
+    assert minimal(classifiers(families=families), lambda c: True).family == simplest
+
+
+def test_shrinks_to_the_first_dtype_given(minimal: Callable[..., Any]) -> None:
+    found = minimal(classifiers(dtypes=[torch.float64, torch.float32]), lambda c: True)
+    assert found == dataclasses.replace(SMALLEST, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_drawing_and_building_leave_torch_alone(
+    family: str, torch_state_kept: Callable[[], Any], minimal: Callable[..., Any]
+) -> None:
+    with torch_state_kept():
+        minimal(classifiers(families=(family,)), lambda c: c.build() is not None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_classes": 1}, r"min_classes=1 must be an integer of at least 2"),
+        ({"min_classes": 11}, r"max_classes=10 must be at least min_classes=11"),
+        ({"families": ()}, r"families=\(\) must be a tuple or list of one or more names"),
+        ({"families": "cnn"}, r"families='cnn' must be a tuple or list"),
+        ({"families": ("embeding",)}, r"contains 'embeding'; .* did you mean 'embedding'\?"),
+        ({"dtypes": (torch.int64,)}, r"contains torch\.int64; allowed are torch\.float32"),
+        ({"dtypes": torch.float32}, r"dtypes=torch\.float32 must be a tuple or list"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        classifiers(**arguments)
