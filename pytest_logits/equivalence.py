@@ -24,7 +24,7 @@ TRAINING_STEPS = 20
 
 @dataclass(frozen=True)
 class Reference:
-    """The other parameterisation in float64: ``value(scores, labels)``, and the rounding that the user's loss may show."""
+    """The other parameterisation in float64, ``value(scores, labels)``, and the rounding the user's loss may show."""
 
     name: str
     value: Callable[[Tensor, Tensor], Tensor]
@@ -182,9 +182,7 @@ def recognise(
     return None
 
 
-def training_gaps(
-    two: Callable[[], nn.Module], one: Callable[[], nn.Module], inputs: Tensor, *, seed: int
-) -> dict[str, float]:
+def training_gaps(two: Callable[[], Any], one: Callable[[], Any], inputs: Tensor, *, seed: int) -> dict[str, float]:
     """How far the margins of equivalent two-logit and one-logit models part when trained, per optimizer, in float64.
 
     The models have a ``trunk`` and a linear ``head``. The one-logit head starts as the difference of the two-logit

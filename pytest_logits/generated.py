@@ -20,7 +20,7 @@ NAME = "generated"
 
 
 class GeneratedSubjects:
-    """Sound classifiers drawn by Hypothesis, each run through a check; the smallest that fails is the counterexample."""
+    """Sound classifiers drawn by Hypothesis, each put through a check; the smallest that fails is reported."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -23,6 +23,10 @@ from pytest_logits.subject import Subject
 
 # Below this share of a floor, outputs behind it are excluded: nothing confined gets below the floor itself.
 GOAL = 0.8
+# A tenth of the way from the first loss to the least possible one is a fall that no rounding makes.
+FALL = 0.1
+# A loss below the least possible one by this share of what there is to learn is no rounding.
+BELOW = 0.01
 # A run that has learnt everything and is this near its floor, as a share of what there is to learn, has arrived.
 ARRIVED = 0.02
 # A proof goes on until it is this share of the way to the goal, so that it does not rest on a hair's breadth.
@@ -92,6 +96,15 @@ class LearningRun:
         """The loss to get below, given where the outputs of all traces lie."""
         return self._goal(self.best.extent)
 
+    def fallen(self, first: float) -> float:
+        """What a loss that starts at ``first`` must get below to have fallen."""
+        return first - FALL * max(first - self.stakes.least, 0.0)
+
+    @property
+    def impossible(self) -> float:
+        """A loss that what the loss takes cannot give."""
+        return self.stakes.least - BELOW * max(self.stakes.at_zero - self.stakes.least, 1.0)
+
     def holds(self, region: Region) -> bool:
         """Whether all outputs of all traces lie in the region."""
         return all(trace.extent.holds(region) for trace in self.traces)
@@ -114,10 +127,11 @@ class LearningRun:
 
     def prove(self, region: Region) -> Proof | None:
         """The same training with the activation undone. None where it does not get below the goal either."""
-        if region == "nonnegative":
+        if region == "nonnegative" or (region == "simplex" and self.subject.nature.form == "bernoulli"):
+            how = UNDONE["nonnegative"]
             scores: Scores = self._scores_before_activation
         else:
-            undone = undo(region)
+            undone, how = undo(region), UNDONE[region]
 
             def scores(model: nn.Module) -> Tensor:
                 return undone(self.scores(model))
@@ -127,7 +141,7 @@ class LearningRun:
             trace = self.train(scores, step_size=step_size, steps=steps, goal=beyond, confined=False)
             if trace.least < self.goal:
                 return Proof(
-                    undone=UNDONE[region],
+                    undone=how,
                     as_written=self.best.least,
                     with_fix=trace.least,
                     goal=self.goal,
@@ -180,9 +194,11 @@ class LearningRun:
         trace.most_predicted = max(trace.most_predicted, len(decided.unique(dim=0)))
         trace.extent.add(scores)
         trace.rows_differ |= bool((scores != scores[:1]).any())
-        trace.reached |= loss < min(goal, self._goal(trace.extent)) and trace.most_predicted > 1
+        low = loss < min(goal, self._goal(trace.extent))
+        trace.reached |= low and trace.most_predicted > 1 and loss < self.fallen(trace.losses[0])
 
     def scores(self, model: nn.Module) -> Tensor:
+        """The model's logits on the separable batch."""
         return self.subject.logits_of(model, self.batch.inputs)
 
     def _scores_before_activation(self, model: nn.Module) -> Tensor:
@@ -209,6 +225,8 @@ class LearningRun:
         Where the confining region is known, its floor; else the lowest floor of those that the outputs have not left.
         """
         least = self.stakes.least
+        if self.subject.nature.takes == "log_probabilities" and not self.subject.scan.is_nearly_log_normalised:
+            return self.impossible
         floors = [self.floors["simplex" if self.stakes.width > 1 else "unit"]]
         known = "simplex" if extent.holds("simplex") else self.subject.region
         if self.subject.nature.takes == "logits":

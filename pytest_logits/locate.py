@@ -124,7 +124,7 @@ def activation_place(subject: Subject, *, amount: float) -> Location | None:
 
 
 def reshape_place(subject: Subject, count: int) -> Location | None:
-    """Where the batch axis is lost for a batch of ``count``: the last call that is given ``count`` rows and returns other."""
+    """Where the batch axis is lost: the last call that is given ``count`` rows and returns another number."""
     model = subject.fresh().eval()
     seed_everything(subject.seed("locate"))
     inputs = subject.inputs(count, "shape")

@@ -70,8 +70,9 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
         name: the item's name; by default the factory's ``__name__``.
         num_classes: the number of classes K. Required.
         task: ``"multiclass"`` (one of K classes), ``"binary"`` (one logit) or ``"multilabel"`` (K independent labels).
-        input_shape: shape of one example, without the batch axis. Required unless ``inputs`` or ``vocab_size`` is given.
-        vocab_size: inputs are int64 tokens in ``[0, vocab_size)``; ``input_shape`` is then the sequence, by default (16,).
+        input_shape: shape of one example, without the batch axis. Required unless ``inputs`` or ``vocab_size`` is
+            given.
+        vocab_size: inputs are int64 tokens in ``[0, vocab_size)``, (N, *input_shape), by default sequences of 16.
         inputs: ``(batch_size, generator) -> tensor``, tuple (positional) or dict (keywords), made with the given
             ``torch.Generator``.
         loss: ``"cross_entropy"``, ``"bce_with_logits"``, ``"nll_loss"``, ``"bce"``, an ``nn.Module``, or

@@ -22,6 +22,13 @@ Region = Literal["simplex", "log_simplex", "unit", "symmetric", "bounded", "nonn
 PILE_WIDTH = 0.01
 PILE_SHARE = 0.25
 PILE_SCALES = 3
+# Scores that are never negative and often exactly 0 over this many settings of the parameters are clipped: the sign of
+# a free score is a fair coin at each of them, and none of its values is exactly 0.
+CLIPPED_SETTINGS = 16
+CLIPPED_SHARE = 0.1
+# Rows of log-probabilities have a logsumexp of 0. log(softmax + 1e-7) at K = 1000 is 1e-4 off; free scores are off by
+# about log K. Between the two nothing is decided.
+LOG_GAP = 0.1
 # A floor that hides less than this share of what there is to learn, from all-equal scores to the minimum, is no fault:
 # cosine logits of scale 4 hide .0005 of it at K = 2, tanh 18 %.
 MATERIAL = 0.05
@@ -83,6 +90,11 @@ class Extent:
         return True
 
     @property
+    def is_nearly_log_normalised(self) -> bool:
+        """Whether the rows may be log-probabilities, exactly or but for an epsilon."""
+        return self.rows > 0 and self.high <= self.tolerance and self.log_gap < LOG_GAP
+
+    @property
     def bound(self) -> float:
         """The largest absolute score."""
         return max(abs(self.low), abs(self.high))
@@ -118,9 +130,9 @@ def confirmed_region(extent: Extent) -> Region:
     bound = extent.bound
     if extent.low < 0 and extent.piles_at(-bound, bound, width=PILE_WIDTH * bound):
         return "symmetric" if bound <= 1 else "bounded"
-    if extent.holds("nonnegative") and extent.piles_at(0.0, width=0.0):
-        return "nonnegative"
-    return "free"
+    if not extent.holds("nonnegative") or len(extent.samples) < CLIPPED_SETTINGS:
+        return "free"
+    return "nonnegative" if _share_near(torch.cat(extent.samples), (0.0,), 0.0) >= CLIPPED_SHARE else "free"
 
 
 def confine(region: Region, bound: float = 1.0) -> Callable[[Tensor], Tensor]:

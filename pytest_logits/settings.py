@@ -24,9 +24,9 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile(name="quick", examples=20, classifiers=2, learning=((1e-3, 30), (1e-2, 30))),
-        Profile(name="standard", examples=60, classifiers=5, learning=((1e-3, 60), (1e-2, 50), (1e-4, 40))),
-        Profile(name="thorough", examples=400, classifiers=25, learning=((1e-3, 300), (1e-2, 300), (1e-4, 300))),
+        Profile(name="quick", examples=20, classifiers=2, learning=((1e-2, 30), (1e-3, 30))),
+        Profile(name="standard", examples=60, classifiers=5, learning=((1e-2, 40), (1e-3, 70), (1e-4, 40))),
+        Profile(name="thorough", examples=400, classifiers=25, learning=((1e-2, 300), (1e-3, 300), (1e-4, 300))),
     )
 }
 DEFAULT_PROFILE = "standard"

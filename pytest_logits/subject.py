@@ -18,13 +18,15 @@ from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import ModelSpec
-from pytest_logits.regions import Extent, Region, confirmed_region
+from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings, derive_seed
 
 T = TypeVar("T")
 
 # Enough rows for row sums to be evidence and for BatchNorm to have statistics.
 SCAN_ROWS = 16
+# Scattered this much, an activation that bends only large scores has bent some.
+BENT = 16.0
 # How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
 # strongly that whatever can saturate does.
 SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0)
@@ -106,13 +108,13 @@ class Subject:
             )
         return model
 
-    def scattered(self, amount: float) -> nn.Module:
-        """A fresh copy with noise of ``amount`` times each parameter's size added to it.
+    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
+        """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
 
         A parameter that is all zeros takes the usual initial size, one over the square root of its fan-in.
         """
         model = self.fresh()
-        rng = data.generator(self.seed(f"scatter {amount}"))
+        rng = data.generator(self.seed(f"scatter {amount} {variant}"))
         with torch.no_grad():
             for p in model.parameters():
                 if amount and p.is_floating_point():
@@ -164,8 +166,8 @@ class Subject:
         sizes = {len(t) for t in tensors_in(made) if t.ndim}
         if count not in sizes:
             raise SubjectError(
-                f"inputs= of {self.name!r} must return a tensor, tuple or dict whose tensors have {count} rows when asked "
-                f"for a batch of {count}; it returned {type(made).__name__} with sizes {sorted(sizes)}"
+                f"inputs= of {self.name!r} must return a tensor, tuple or dict whose tensors have {count} rows when "
+                f"asked for a batch of {count}; it returned {type(made).__name__} with sizes {sorted(sizes)}"
             )
         return made
 
@@ -224,7 +226,7 @@ class Subject:
     def backward(self, loss: Tensor) -> None:
         """One counted backward pass."""
         self.passes = dataclasses.replace(self.passes, backward=self.passes.backward + 1)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     # Loss
 
@@ -305,13 +307,23 @@ class Subject:
 
     @cached_property
     def scan(self) -> Extent:
-        """Outputs in train mode, as the loss sees them, of copies with scattered parameters. Rung 0 is as initialised."""
+        """Outputs in train mode, as the loss sees them, of copies with scattered parameters; the first as initialised.
+
+        Where none of them is negative, more copies are looked at: a clipped range shows in many settings only.
+        """
         extent = Extent()
         inputs = self.inputs(SCAN_ROWS, "scan")
-        for amount in SCATTER:
+
+        def look(amount: float, variant: int = 0) -> None:
             seed_everything(self.seed("scan"))
             with torch.no_grad():
-                extent.add(self.logits_of(self.scattered(amount), inputs), keep=True)
+                extent.add(self.logits_of(self.scattered(amount, variant), inputs), keep=True)
+
+        for amount in SCATTER:
+            look(amount)
+        if extent.low >= 0 and confirmed_region(extent) == "free":
+            for variant in range(CLIPPED_SETTINGS):
+                look(BENT, variant + 1)
         return extent
 
     @cached_property

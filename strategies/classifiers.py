@@ -12,7 +12,8 @@ from pytest_logits.strategies._validate import check_bounds, check_float_dtypes,
 from pytest_logits.strategies.batches import seeds
 from torch import Tensor, nn
 
-FAMILIES = ("linear", "mlp", "cnn", "lstm", "embedding")
+# In the order of how many choices they leave to draw. Hypothesis shrinks towards the first and towards few choices.
+FAMILIES = ("linear", "mlp", "embedding", "lstm", "cnn")
 
 # The lower ends are what it takes to learn within a few dozen steps, and for an LSTM two steps: with one, its
 # recurrent weights meet no hidden state but zero and cannot learn at all.
@@ -119,14 +120,15 @@ def classifiers(
     Call ``.build()`` on an example for the module; :class:`GeneratedClassifier` says what its inputs are. Those
     normalised by "batch" need two examples or more in training mode.
 
-    Examples shrink towards the family with the fewest choices to make, "linear" where it is allowed, then towards
+    Examples shrink towards the first allowed family of "linear", "mlp", "embedding", "lstm" and "cnn", then towards
     ``min_classes``, the first of ``dtypes``, the smallest inputs, width and depth of the family, "relu", no
     normalisation and seed 0.
     """
     check_bounds("min_classes", min_classes, "max_classes", max_classes, minimum=2)
     check_names("families", families, FAMILIES)
     check_float_dtypes("dtypes", dtypes)
-    return _classifiers(min_classes, max_classes, tuple(families), tuple(dtypes))
+    simplest_first = tuple(family for family in FAMILIES if family in families)
+    return _classifiers(min_classes, max_classes, simplest_first, tuple(dtypes))
 
 
 @st.composite
@@ -137,19 +139,26 @@ def _classifiers(
     families: tuple[str, ...],
     dtypes: tuple[torch.dtype, ...],
 ) -> GeneratedClassifier:
+    # The same choices in the same order, whether or not the family has a use for them: what is left then stays as it
+    # is while the family and the depth shrink.
+    num_classes = draw(st.integers(min_classes, max_classes))
+    dtype = draw(st.sampled_from(dtypes))
+    seed = draw(seeds())
     family = draw(st.sampled_from(families))
-    input_shape = draw(INPUT_SHAPES[family])
+    width = draw(WIDTHS)
+    activation = draw(st.sampled_from(tuple(_trunks.ACTIVATIONS)))
+    normalisation = draw(st.sampled_from(_trunks.NORMALISATIONS))
     depth = draw(DEPTHS[family])
-    has_hidden_layers = depth > 0 and family != "lstm"
+    input_shape = draw(INPUT_SHAPES[family])
     return GeneratedClassifier(
         family=family,
         input_shape=input_shape,
         vocab_size=draw(VOCAB_SIZES) if family == "embedding" else None,
-        num_classes=draw(st.integers(min_classes, max_classes)),
-        width=input_shape[0] if family == "linear" else draw(WIDTHS),
+        num_classes=num_classes,
+        width=input_shape[0] if family == "linear" else width,
         depth=depth,
-        activation=draw(st.sampled_from(tuple(_trunks.ACTIVATIONS))) if has_hidden_layers else "none",
-        normalisation=draw(st.sampled_from(_trunks.NORMALISATIONS)) if depth else "none",
-        dtype=draw(st.sampled_from(dtypes)),
-        seed=draw(seeds()),
+        activation=activation if depth > 0 and family != "lstm" else "none",
+        normalisation=normalisation if depth > 0 else "none",
+        dtype=dtype,
+        seed=seed,
     )

@@ -1,8 +1,8 @@
 """An activation bounds the scores, so the loss cannot reach its minimum.
 
-tanh keeps cross entropy above log(1 + (K-1)/e^2): .1269, .7966 and 2.6671 at K = 2, 10 and 100. ReLU leaves the least
-loss at 0, but a true class whose score is clipped to 0 has zero gradient, and a row of zeros stays at log K. A bound of
-16 and more, as in scaled cosine logits, costs nothing and is not reported.
+tanh keeps cross entropy above log(1 + (K-1)/e^2): .1269, .7966 and 2.6671 at K = 2, 10 and 100. ReLU leaves the
+least loss at 0, but a true class whose score is clipped to 0 has zero gradient, and a row of zeros stays at log K.
+A bound of 16 and more, as in scaled cosine logits, costs nothing and is not reported.
 
 Bad:
 

@@ -1,7 +1,7 @@
 """Logits (N, 1) against targets (N,) broadcast: every row is compared with every label.
 
-A loss written by hand does not check shapes. (N, 1) - (N,) is (N, N), and the mean over it trains every row on all labels:
-the predictions converge to the base rate.
+A loss written by hand does not check shapes. (N, 1) - (N,) is (N, N), and the mean over it trains every row on all
+labels: the predictions converge to the base rate.
 
 Bad:
 

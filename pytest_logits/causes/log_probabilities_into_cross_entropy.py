@@ -1,6 +1,7 @@
 """Cross entropy applies log-softmax to outputs that are log-probabilities already. Harmless.
 
-Log-softmax of log-probabilities is those same log-probabilities, so loss and gradients are right. It is computed twice.
+Log-softmax of log-probabilities is those same log-probabilities, so loss and gradients are right. It is computed
+twice.
 
 Tidier:
 

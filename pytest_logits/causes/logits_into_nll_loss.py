@@ -1,7 +1,7 @@
 """NLLLoss takes log-probabilities and is fed with scores that are not normalised.
 
-NLLLoss only picks the entry of the true class and changes its sign. On free scores it has no minimum: the loss falls
-below 0 without end.
+NLLLoss only picks the entry of the true class and changes its sign. On free scores it has no minimum: the loss
+falls below 0 without end.
 
 Bad:
 

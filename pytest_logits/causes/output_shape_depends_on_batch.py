@@ -1,7 +1,7 @@
 """The shape of the logits changes with the size of the batch.
 
-squeeze() without a dimension also removes the batch axis of a batch of one. The last batch of an epoch often is one: the
-loss then raises, or broadcasts without a word.
+squeeze() without a dimension also removes the batch axis of a batch of one. The last batch of an epoch often is
+one: the loss then raises, or broadcasts without a word.
 
 Bad:
 

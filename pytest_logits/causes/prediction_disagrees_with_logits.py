@@ -1,7 +1,7 @@
 """The predictions are not the decisions that the loss trains.
 
-Where cross entropy is trained, the decision is argmax over the class axis; where BCE with logits is trained, it is a logit
-above 0, which is a probability above 0.5.
+Where cross entropy is trained, the decision is argmax over the class axis; where BCE with logits is trained, it is
+a logit above 0, which is a probability above 0.5.
 
 Bad:
 

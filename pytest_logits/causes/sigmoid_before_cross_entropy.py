@@ -1,6 +1,7 @@
 """The outputs are sigmoids, and cross entropy needs scores without bound.
 
-Outputs in [0, 1] keep cross entropy between log(1 + (K-1)/e) and log(1 + (K-1)e): the same floor as double softmax.
+Outputs in [0, 1] keep cross entropy between log(1 + (K-1)/e) and log(1 + (K-1)e): the same floor as double
+softmax.
 
 Bad:
 

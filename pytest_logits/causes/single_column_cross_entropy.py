@@ -1,7 +1,7 @@
 """Cross entropy over one column: the loss is 0 whatever the model says.
 
-Softmax over one score is 1. With (N, 1) scores cross entropy is exactly 0 and has no gradient, and argmax over the classes
-is always 0.
+Softmax over one score is 1. With (N, 1) scores cross entropy is exactly 0 and has no gradient, and argmax over the
+classes is always 0.
 
 Bad:
 

@@ -1,7 +1,7 @@
 """The outputs are softmax probabilities, and BCEWithLogitsLoss takes logits.
 
-Outputs in [0, 1] go through a sigmoid inside the loss, which keeps it from its minimum. With several labels per example
-softmax also makes the labels compete.
+Outputs in [0, 1] go through a sigmoid inside the loss, which keeps it from its minimum. With several labels per
+example softmax also makes the labels compete.
 
 Bad:
 

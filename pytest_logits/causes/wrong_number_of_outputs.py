@@ -1,7 +1,7 @@
 """The model gives another number of scores than there are classes.
 
-Too few scores make labels that torch refuses at best; too many leave scores that no label ever asks for, as when the
-1000-class head of a pre-trained model was not replaced.
+Too few scores make labels that torch refuses at best; too many leave scores that no label ever asks for, as when
+the 1000-class head of a pre-trained model was not replaced.
 
 Bad:
 

@@ -31,7 +31,7 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
     reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and compared with a float64
     reference. A loss of the user's own is first recognised on moderate scores: what equals cross entropy there must
     be finite wherever cross entropy is; what equals it with every row paired with every label is broadcast; what equals
-    it on softmax or sigmoid outputs applies that activation itself. A loss that equals none of these claims nothing here.
+    it on softmax or sigmoid outputs applies that activation itself. A loss that equals none of these claims nothing.
 
     On generated classifiers whole training runs agree too: SGD, momentum and Adam, the one-logit head taking twice
     the step (the trunk the same step) of the two-logit head.
@@ -47,10 +47,7 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
             "the two losses meet at two logits of one example, or at a single one; this model has neither"
         )
     exact = equivalence.exact_reference(subject.loss_object, two_columns=two)
-    if exact is not None:
-        verdict = _compare(subject, exact, two_columns=two)
-    else:
-        verdict = _recognise(subject, two_columns=two)
+    verdict = _compare(subject, exact, two_columns=two) if exact else _recognise(subject, two_columns=two)
     return (_training_runs(subject) or verdict) if verdict.outcome == "passed" else verdict
 
 
@@ -112,7 +109,8 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
     if found is None:
         examples = subject.settings.profile.examples
         return passed(
-            f"value and gradient of {subject.loss_name} equal {reference.name} on {examples} drawn batches, scores up to {LARGEST_SCORE:g}",
+            f"value and gradient of {subject.loss_name} equal {reference.name} on {examples} drawn batches, "
+            f"scores up to {LARGEST_SCORE:g}",
             evidence={"examples": examples, "largest_score": LARGEST_SCORE, "reference": reference.name},
         )
     numbers = _disagreement(subject, reference, *found)
@@ -121,8 +119,9 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
     return Verdict(
         outcome="failed",
         cause=None if finite else "unstable_loss",
-        measured=f"{subject.loss_name} gives {numbers['loss']:.6g} at logits {numbers['logits']}, labels {numbers['labels']}",
-        expected=f"{numbers['reference']:.6g}, the value of {reference.name}, with the gradient {numbers['reference_gradient']}",
+        measured=f"{subject.loss_name} gives {numbers['loss']:.6g} and the gradient {numbers['gradient']} "
+        f"at logits {numbers['logits']}, labels {numbers['labels']}",
+        expected=f"{numbers['reference']:.6g} and {numbers['reference_gradient']}, as {reference.name} gives",
         counterexample=numbers,
         evidence={"reference": reference.name},
     )
@@ -141,7 +140,7 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
     )
     if family is None:
         return not_applicable(
-            f"{subject.loss_name} is neither cross entropy nor BCE with logits on moderate scores, so it claims no equality"
+            f"{subject.loss_name} is neither cross entropy nor BCE with logits on moderate scores, so claims nothing"
         )
     if family.cause is not None:
         place = loss_place(subject)
@@ -174,7 +173,8 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
     return Verdict(
         outcome="failed",
         cause="unstable_loss",
-        measured=f"{subject.loss_name} or its gradient is not finite at logits {found[0].tolist()}, labels {found[1].tolist()}: loss {value:.4g}",
+        measured=f"{subject.loss_name} is {value:.4g}, it or its gradient not finite, "
+        f"at logits {found[0].tolist()}, labels {found[1].tolist()}",
         expected=f"what {family.name} gives, which is finite there",
         location=loss_place(subject),
         counterexample={"logits": found[0].tolist(), "labels": found[1].tolist(), "loss": value},
@@ -196,12 +196,13 @@ def _training_runs(subject: Subject) -> Verdict | None:
     if gaps[worst] <= equivalence.TRAINING_BOUND:
         told = ", ".join(f"{name} {gap:.1g}" for name, gap in gaps.items())
         return passed(
-            f"value, gradient and training runs agree; largest gap of the margins over {equivalence.TRAINING_STEPS} steps: {told}",
+            f"value, gradient and training runs agree; largest gap of the margins over "
+            f"{equivalence.TRAINING_STEPS} steps: {told}",
             evidence=evidence,
         )
     return Verdict(
         outcome="failed",
-        measured=f"with {worst}, the margins of the two runs part by {gaps[worst]:.3g} in {equivalence.TRAINING_STEPS} steps",
+        measured=f"with {worst}, the margins of the two runs part by {gaps[worst]:.3g}",
         expected=f"at most {equivalence.TRAINING_BOUND:g} in float64",
         counterexample={"optimizer": worst, "gap": gaps[worst]},
         evidence=evidence,

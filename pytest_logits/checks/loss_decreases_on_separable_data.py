@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.subject import SCAN_ROWS, Subject
-
-# A tenth of the way from the first loss to the least possible one is a fall that no rounding makes.
-SHARE = 0.1
 
 
 @check(claim="training on separable data lowers the loss", tags=("learning",))
@@ -40,10 +35,9 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     first, least = run.traces[0].losses[0], run.best.least
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
-    room = first - run.stakes.least
     measured = f"the loss went from {first:.4f} to {least:.4f} in {run.steps} steps"
     expected = f"a fall of at least a tenth of the way to {run.stakes.least:.4f}"
-    if least <= run.stakes.least + (1 - SHARE) * room or math.isclose(room, 0, abs_tol=1e-6):
+    if least < run.fallen(first):
         return passed(measured, expected=expected, evidence=run.evidence())
     return inconclusive(measured, expected=expected, evidence=run.evidence())
 

@@ -7,12 +7,10 @@ from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.regions import Region
-from pytest_logits.subject import Subject
+from pytest_logits.subject import BENT, Subject
 
 # A plateau: over the last third of the run the loss falls by less than this share of what there is to gain.
 PLATEAU = 0.02
-# A loss this far below the least possible one is no rounding.
-BELOW = 0.01
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "softmax outputs",
@@ -43,7 +41,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     run = learning_run(subject)
     best, evidence = run.best, run.evidence()
     measured = f"the lowest loss is {best.least:.4f} at accuracy {best.accuracy:.2f}, after {run.steps} steps"
-    if best.least < run.stakes.least - BELOW * max(run.stakes.at_zero - run.stakes.least, 1):
+    if best.least < run.impossible:
         return _below_minimum(subject, run, measured)
     if best.least < run.goal:
         return passed(measured, expected=f"below {run.goal:.4f}", evidence=evidence)
@@ -60,7 +58,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         measured=measured,
         expected=f"{expected}, the least {IN_WORDS[region]} can reach is {run.floors[region]:.4f}",
         proof=proof,
-        location=activation_place(subject, amount=0.0 if region == "simplex" else 16.0),
+        location=activation_place(subject, amount=0.0 if region == "simplex" else BENT),
         counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.least},
         evidence=evidence,
     )

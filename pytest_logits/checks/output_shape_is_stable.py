@@ -55,12 +55,12 @@ def output_shape_is_stable(subject: Subject) -> Verdict:
     evidence = {"shapes": {str(n): list(seen[n].shape) for n in sorted(seen)}}
     wanted = _wanted_columns(subject)
     columns = rest[0] if rest else 1
-    if columns not in wanted:
+    if columns != wanted:
         return Verdict(
             outcome="failed",
             cause="single_column_cross_entropy" if subject.has_single_column else "wrong_number_of_outputs",
-            measured=f"{columns} {'score' if columns == 1 else 'scores'} per example: logits of shape {reference.shape}",
-            expected=f"{' or '.join(map(str, wanted))} per example: {subject.spec.task}, num_classes={subject.spec.num_classes}",
+            measured=f"{columns} per example: logits of shape {reference.shape}",
+            expected=f"{wanted} per example: {subject.spec.task}, num_classes={subject.spec.num_classes}",
             counterexample={"batch_size": SCAN_ROWS, "logits_shape": list(reference.shape)},
             evidence=evidence,
         )
@@ -86,10 +86,10 @@ def _observe(subject: Subject, model: torch.nn.Module, count: int) -> _Observed:
         return _Observed((), error)
 
 
-def _wanted_columns(subject: Subject) -> tuple[int, ...]:
+def _wanted_columns(subject: Subject) -> int:
     if subject.spec.task == "binary":
-        return (2,) if subject.nature.form == "categorical" else (1,)
-    return (subject.num_classes,)
+        return 2 if subject.nature.form == "categorical" else 1
+    return subject.num_classes
 
 
 def _failed(subject: Subject, count: int, observed: _Observed, expected: str, seen: dict[int, _Observed]) -> Verdict:

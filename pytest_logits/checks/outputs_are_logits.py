@@ -15,13 +15,7 @@ from pytest_logits.locate import activation_place
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes
-from pytest_logits.subject import SCAN_ROWS, SCATTER, Subject
-
-# Rows of log-probabilities have a logsumexp of 0. log(softmax + 1e-7) at K = 1000 is 1e-4 off; free scores are off by
-# about log K. Between the two nothing is decided.
-LOG_GAP = 0.1
-# Scattered this much, an activation that bends only large scores has bent some.
-BENT = 16.0
+from pytest_logits.subject import BENT, SCAN_ROWS, SCATTER, Subject
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
@@ -117,7 +111,7 @@ def _judge_normalised(subject: Subject, evidence: dict[str, Any]) -> Verdict:
     categorical = subject.nature.form == "categorical"
     if takes == "log_probabilities":
         fits = region == "log_simplex"
-        undecided = scan.high <= 0 and scan.log_gap < LOG_GAP
+        undecided = scan.is_nearly_log_normalised
     else:
         fits = region == "simplex" if categorical else scan.holds("unit")
         undecided = scan.holds("unit")
@@ -150,10 +144,11 @@ def _single_column(subject: Subject) -> Verdict:
     for scale in (0.0, 5.0, -5.0):
         scores = subject.sample_logits.new_full((SCAN_ROWS, 1), scale)
         losses.append(float(subject.loss(scores, zeros)))
+    told = ", ".join(f"{value:.4g}" for value in losses)
     return Verdict(
         outcome="failed",
         cause="single_column_cross_entropy",
-        measured=f"one score per example, logits {shape}; the loss is {', '.join(f'{v:.4g}' for v in losses)} at scores 0, 5, -5",
+        measured=f"one score per example, logits {shape}; the loss is {told} at scores 0, 5, -5",
         expected=f"{subject.num_classes} scores per example: softmax over one score is 1 whatever the score",
         counterexample={"logits": [[5.0]], "loss": losses[1]},
         evidence={"logits_shape": list(shape), "losses": losses},

@@ -11,7 +11,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.learning import LearningRun, Trace, learning_run
 from pytest_logits.locate import activation_place
-from pytest_logits.subject import Subject, SubjectError
+from pytest_logits.subject import BENT, Subject, SubjectError
 
 # Learnt so well that every true class has probability .997 and more: a threshold of the user's own is no excuse then.
 CONFIDENT = 1e-4
@@ -26,8 +26,8 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     gives one class where the logits give the right ones with confidence. A model that still predicts one class after
     the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly.
 
-    Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, output_ignores_input,
-    prediction_disagrees_with_logits.
+    Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, softmax_before_bce_with_logits,
+    output_ignores_input, prediction_disagrees_with_logits.
     """
     if subject.has_single_column:
         return Verdict(
@@ -43,13 +43,15 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     measured = f"{most} of {run.batch.prototypes} classes predicted, accuracy {run.best.accuracy:.2f}"
     if most > 1:
         return _judge_predict(subject, run) if subject.spec.predict is not None else passed(measured, evidence=evidence)
-    if subject.region == "unit" and subject.nature.takes == "logits" and subject.nature.form == "bernoulli":
+    bernoulli = subject.nature.takes == "logits" and subject.nature.form == "bernoulli"
+    if subject.region in ("unit", "simplex") and bernoulli:
+        squash = "sigmoid" if subject.region == "unit" else "softmax"
         return Verdict(
             outcome="failed",
-            cause="sigmoid_before_bce_with_logits",
-            measured=f"{measured}; every output lies in [0, 1], so sigmoid(output) is above 0.5 for every input",
+            cause=f"{squash}_before_bce_with_logits",
+            measured=f"{measured}; no output is below 0, so sigmoid(output) is at least 0.5 for every input",
             expected="outputs of both signs; class 1 where the logit is above 0",
-            location=activation_place(subject, amount=16.0),
+            location=activation_place(subject, amount=BENT if squash == "sigmoid" else 0.0),
             counterexample={"batch_size": len(run.labels), "predicted": "class 1 for every row"},
             evidence=evidence,
         )
@@ -77,7 +79,8 @@ def _judge_predict(subject: Subject, run: LearningRun) -> Verdict:
             return Verdict(
                 outcome="failed",
                 cause="prediction_disagrees_with_logits",
-                measured=f"predict gives class {predicted[0].tolist()} for all {len(run.labels)} rows; the logits are right on every row",
+                measured=f"predict gives class {predicted[0].tolist()} for all {len(run.labels)} rows, "
+                "and the logits are right on every row",
                 expected=f"{run.batch.prototypes} classes: the training loss is {confident.least:.2g}",
                 counterexample={"batch_size": len(run.labels), "predicted": predicted[0].tolist()},
                 evidence=evidence,
