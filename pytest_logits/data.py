@@ -22,9 +22,14 @@ def generator(seed: int) -> Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def _normal(shape: tuple[int, ...], rng: Generator) -> Tensor:
+    """Standard normal numbers in float32, whatever the default dtype: one seed gives one batch."""
+    return torch.randn(shape, generator=rng, dtype=torch.float32, device="cpu")
+
+
 def random_floats(count: int, shape: tuple[int, ...], rng: Generator, *, dtype: torch.dtype) -> Tensor:
     """Standard normal inputs, (count, *shape)."""
-    return torch.randn(count, *shape, generator=rng).to(dtype)
+    return _normal((count, *shape), rng).to(dtype)
 
 
 def random_tokens(count: int, shape: tuple[int, ...], vocab_size: int, rng: Generator) -> Tensor:
@@ -42,7 +47,8 @@ def random_labels(count: int, num_classes: int, rng: Generator, *, multilabel: b
 def prototype_count(num_classes: int, features: int | None) -> int:
     """How many classes separable data uses: all of them where the inputs have room, else fewer, at least 2.
 
-    ``features`` is the number of numbers in one example; None where it bounds nothing (tokens, the user's own inputs).
+    ``features`` is the number of numbers in one example, or of tokens less one; None for the user's own inputs, of
+    which nothing is known.
     """
     room = MOST_PROTOTYPES if features is None else features + 1
     return max(2, min(num_classes, MOST_PROTOTYPES, room))
@@ -71,10 +77,10 @@ def float_prototypes(prototypes: int, shape: tuple[int, ...], rng: Generator) ->
     the noise, a model that pools over positions the profile of the channels, a recurrent one that of the features.
     Far apart: chosen one by one, each the farthest from those before it among eight times as many candidates.
     """
-    candidates = torch.randn(8 * prototypes, *shape, generator=rng)
+    candidates = _normal((8 * prototypes, *shape), rng)
     if len(shape) > 1:
         for axis, size in enumerate(shape):
-            profile = torch.randn(8 * prototypes, *(size if a == axis else 1 for a in range(len(shape))), generator=rng)
+            profile = _normal((8 * prototypes, *(size if a == axis else 1 for a in range(len(shape)))), rng)
             candidates = candidates + profile
         candidates = candidates / math.sqrt(1 + len(shape))
     flat = candidates.flatten(1)
@@ -89,20 +95,17 @@ def float_prototypes(prototypes: int, shape: tuple[int, ...], rng: Generator) ->
 def separable_floats(assignment: Tensor, patterns: Tensor, rng: Generator, *, dtype: torch.dtype) -> Tensor:
     """One noisy copy of a pattern for each example, (count, *shape)."""
     rows = patterns[assignment]
-    return (rows + NOISE * torch.randn(rows.shape, generator=rng)).to(dtype)
+    return (rows + NOISE * _normal(rows.shape, rng)).to(dtype)
 
 
 def separable_tokens(assignment: Tensor, shape: tuple[int, ...], vocab_size: int, rng: Generator) -> Tensor:
     """Tokens from a vocabulary of each prototype's own, int64 (count, *shape).
 
-    Token 0, often padding, is left out where the vocabulary has room. A vocabulary smaller than the number of
-    prototypes cannot be shared out: then the prototypes are random sequences.
+    Token 0, often padding, is left out where the vocabulary has room. There are at most ``vocab_size`` prototypes.
     """
     prototypes = int(assignment.max()) + 1
     first = 1 if vocab_size > 2 * prototypes else 0
     each = (vocab_size - first) // prototypes
-    if each == 0:
-        return torch.randint(0, vocab_size, (prototypes, *shape), generator=rng)[assignment]
 
     def draw(owners: Tensor) -> Tensor:
         offsets = torch.randint(0, each, (len(owners), *shape), generator=rng)

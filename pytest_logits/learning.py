@@ -56,12 +56,6 @@ class Trace:
         """The lowest finite loss."""
         return min((value for value in self.losses if math.isfinite(value)), default=math.nan)
 
-    @property
-    def recent_fall(self) -> float:
-        """How much the loss fell over the last third of the run."""
-        last = self.losses[-max(len(self.losses) // 3, 2) :]
-        return last[0] - min(last)
-
 
 class LearningRun:
     """The traces, with the stakes they are judged by."""

@@ -6,12 +6,7 @@ hypothesis, nor any module of ours that does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # name, what --help says, the ini twin's type, metavar
 TEXT_OPTIONS = (
@@ -64,8 +59,3 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
     print(listing() if name is None else explain(name))
     return 0
-
-
-def words(lists: Sequence[str]) -> list[str]:
-    """The words of comma-separated lists."""
-    return [word.strip() for text in lists for word in text.split(",") if word.strip()]

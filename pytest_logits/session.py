@@ -18,7 +18,6 @@ from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module, registered_models
-from pytest_logits.plugin import words
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
@@ -245,6 +244,11 @@ class LogitSession:
                 seconds=time.perf_counter() - self.started,
             )
             write_whole(path, text)
+
+
+def words(lists: Iterable[str]) -> list[str]:
+    """The words of comma-separated lists."""
+    return [word.strip() for text in lists for word in text.split(",") if word.strip()]
 
 
 def _plural(count: int, noun: str) -> str:

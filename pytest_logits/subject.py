@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +30,7 @@ SCAN_ROWS = 16
 BENT = 16.0
 # How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
 # strongly that whatever can saturate does.
-SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0)
+SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 DEFAULT_SEQUENCE = (16,)
 SMALL_MODEL = 1_000_000
 
@@ -176,8 +177,10 @@ class Subject:
         spec = self.spec
         rng = data.generator(self.seed("separable batch"))
         features = None
-        if spec.inputs is None and spec.vocab_size is None:
-            features = int(torch.tensor(spec.input_shape).prod())
+        if spec.vocab_size is not None:
+            features = spec.vocab_size - 1
+        elif spec.input_shape is not None:
+            features = math.prod(spec.input_shape)
         prototypes = data.prototype_count(2**self.num_classes if self.multilabel else self.num_classes, features)
         count = max(SCAN_ROWS, 2 * prototypes)
         assignment = data.balanced_assignment(count, prototypes, rng)

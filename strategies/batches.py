@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from hypothesis import strategies as st
-from pytest_logits.strategies._validate import check_bounds, check_integer, check_positive_numbers, check_shape
 from torch import Tensor, float32
 
 from pytest_logits.data import generator, random_floats, random_labels, random_tokens
+from pytest_logits.strategies._validate import check_bounds, check_integer, check_positive_numbers, check_shape
 
 LARGEST_SEED = 2**32 - 1
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
+from torch import Tensor, nn
+
 from pytest_logits.strategies import _trunks
 from pytest_logits.strategies._validate import check_bounds, check_float_dtypes, check_names
 from pytest_logits.strategies.batches import seeds
-from torch import Tensor, nn
 
 # In the order of how many choices they leave to draw. Hypothesis shrinks towards the first and towards few choices.
 FAMILIES = ("linear", "mlp", "embedding", "lstm", "cnn")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from hypothesis import strategies as st
-from pytest_logits.strategies._validate import check_bounds, check_integer
 from torch import Tensor
+
+from pytest_logits.strategies._validate import check_bounds, check_integer
 
 
 def labels(*, min_size: int = 1, max_size: int = 16, num_classes: int) -> st.SearchStrategy[Tensor]:

@@ -6,8 +6,9 @@ from typing import Literal
 
 import torch
 from hypothesis import strategies as st
-from pytest_logits.strategies._validate import check_bounds, check_float_dtype, check_number
 from torch import Tensor
+
+from pytest_logits.strategies._validate import check_bounds, check_float_dtype, check_number
 
 # Hypothesis has no bfloat16; float32 values rounded to it stay within any bound that is itself a bfloat16.
 FLOAT_WIDTHS: dict[torch.dtype, Literal[16, 32, 64]] = {

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hypothesis import strategies as st
-from pytest_logits.strategies.batches import Batch, batches_of
 from torch import Tensor, float32
 
 from pytest_logits.data import (
@@ -19,6 +18,7 @@ from pytest_logits.data import (
     separable_floats,
     separable_tokens,
 )
+from pytest_logits.strategies.batches import Batch, batches_of
 
 
 @dataclass(frozen=True, kw_only=True)

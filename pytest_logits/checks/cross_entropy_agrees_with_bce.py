@@ -128,7 +128,7 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
 
 
 def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
-    if subject.nature.takes != "logits":
+    if subject.nature.takes in ("probabilities", "log_probabilities"):
         return not_applicable(
             f"{subject.loss_name} is a loss of your own that does not take logits, so it claims no equality"
         )

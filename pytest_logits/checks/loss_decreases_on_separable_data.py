@@ -18,7 +18,7 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     exactly zero. A loss that falls by less than a tenth within the budget is inconclusive.
 
     Causes: single_column_cross_entropy, frozen_parameters, unregistered_parameters, detached_graph,
-    degenerate_initialisation.
+    bounded_logits, degenerate_initialisation.
     """
     if subject.has_single_column:
         return Verdict(
@@ -56,6 +56,8 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
             "detached_graph",
             f"the logits have no graph, though {len(trainable)} parameters require a gradient",
         )
+    elif subject.region == "nonnegative":
+        cause, why = "bounded_logits", "every output is clipped to 0, where its gradient is exactly zero"
     else:
         cause, why = (
             "degenerate_initialisation",

@@ -9,8 +9,6 @@ from pytest_logits.locate import activation_place
 from pytest_logits.regions import Region
 from pytest_logits.subject import BENT, Subject
 
-# A plateau: over the last third of the run the loss falls by less than this share of what there is to gain.
-PLATEAU = 0.02
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "softmax outputs",
@@ -80,10 +78,6 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
         subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
     ):
         return subject.region
-    plateau = run.best.recent_fall < PLATEAU * (run.stakes.at_zero - run.stakes.least)
-    scale_free = subject.scan.holds("symmetric") and run.holds("symmetric")
-    if scale_free and plateau and run.best.accuracy == 1 and run.stakes.is_material(run.floors["symmetric"]):
-        return "symmetric"
     return None
 
 

@@ -15,6 +15,8 @@ from pytest_logits.subject import BENT, Subject, SubjectError
 
 # Learnt so well that every true class has probability .997 and more: a threshold of the user's own is no excuse then.
 CONFIDENT = 1e-4
+CONFIDENT_STEP_SIZES = (1e-1, 1e-2, 1e-3)
+CONFIDENT_STEPS = 300
 
 
 @check(claim="a model trained on separable data predicts more than one class", tags=("learning",))
@@ -27,7 +29,7 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly.
 
     Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, softmax_before_bce_with_logits,
-    output_ignores_input, prediction_disagrees_with_logits.
+    output_ignores_input, bounded_logits, prediction_disagrees_with_logits.
     """
     if subject.has_single_column:
         return Verdict(
@@ -56,9 +58,11 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             evidence=evidence,
         )
     if run.batch.distinct and not any(trace.rows_differ for trace in run.traces):
+        clipped = subject.region == "nonnegative"
         return Verdict(
             outcome="failed",
-            cause="output_ignores_input",
+            cause="bounded_logits" if clipped else "output_ignores_input",
+            location=activation_place(subject, amount=BENT) if clipped else None,
             measured=f"{measured}; all {len(run.labels)} rows of the logits are identical at each of {run.steps} steps",
             expected="logits that depend on the input",
             counterexample={"batch_size": len(run.labels)},
@@ -90,8 +94,8 @@ def _judge_predict(subject: Subject, run: LearningRun) -> Verdict:
 
 def _train_to_confidence(run: LearningRun) -> Trace | None:
     goal = run.stakes.least + CONFIDENT * (run.stakes.at_zero - run.stakes.least)
-    for step_size, steps in run.subject.settings.profile.learning:
-        trace = run.train(run.scores, step_size=step_size, steps=4 * steps, goal=goal)
+    for step_size in CONFIDENT_STEP_SIZES:
+        trace = run.train(run.scores, step_size=step_size, steps=CONFIDENT_STEPS, goal=goal)
         if trace.reached:
             return trace
     return None

@@ -26,7 +26,7 @@ def minimal() -> Callable[..., Any]:
     def find(strategy: hypothesis.strategies.SearchStrategy[Any], condition: Callable[[Any], bool]) -> Any:
         # Explaining what in an example matters takes most of the time, and nobody reads it here.
         phases = (hypothesis.Phase.generate, hypothesis.Phase.shrink)
-        settings = hypothesis.settings(database=None, deadline=None, phases=phases)
+        settings = hypothesis.settings(database=None, deadline=None, phases=phases, max_examples=1000)
         return hypothesis.find(strategy, condition, settings=settings, random=Random(0))
 
     return find

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
+
 from pytest_logits.strategies import Batch, batches
 
 SMALLEST = Batch(size=1, input_shape=(1,), num_classes=2, vocab_size=None, scale=1.0, seed=0)

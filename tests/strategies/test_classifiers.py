@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from pytest_logits.strategies import GeneratedClassifier, SeparableBatch, classifiers
-from pytest_logits.strategies.classifiers import FAMILIES
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from pytest_logits.strategies import GeneratedClassifier, SeparableBatch, classifiers
+from pytest_logits.strategies.classifiers import FAMILIES
 
 SMALLEST = GeneratedClassifier(
     family="linear",

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis.errors import InvalidArgument
-from pytest_logits.strategies import labels
 from torch import Tensor
+
+from pytest_logits.strategies import labels
 
 
 @settings(derandomize=True, database=None, deadline=None)

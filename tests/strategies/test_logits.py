@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from pytest_logits.strategies import logits
 from torch import Tensor
+
+from pytest_logits.strategies import logits
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
+
 from pytest_logits.strategies import Batch, SeparableBatch, separable_batches
 
 SMALLEST = SeparableBatch(size=2, input_shape=(1,), num_classes=2, vocab_size=None, scale=1.0, seed=0)

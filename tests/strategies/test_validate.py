@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis.errors import InvalidArgument
+
 from pytest_logits.strategies import _validate
 
 

@@ -1,0 +1,17 @@
+"""Run one check on one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest_logits
+from pytest_logits.finding import Result
+
+
+def result_of(check: str, model: Any, **arguments: Any) -> Result:
+    """The result of one check; ten flat features and two classes unless said otherwise."""
+    defaults: dict[str, Any] = {"name": "planted", "num_classes": 2}
+    if "inputs" not in arguments:
+        defaults["input_shape"] = (10,)
+    (result,) = pytest_logits.check_classifier(model, select=[check], **{**defaults, **arguments})
+    return result

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.checks.planted import result_of
+from tests.checks.test_outputs_are_logits import Squashed, softmax
+from tests.zoo import sound
+
+CHECK = "loss_reaches_its_minimum"
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize(
+    ("activation", "cause"),
+    [
+        (softmax, "softmax_before_cross_entropy"),
+        (torch.sigmoid, "sigmoid_before_cross_entropy"),
+        (torch.tanh, "bounded_logits"),
+    ],
+    ids=["softmax", "sigmoid", "tanh"],
+)
+def test_floor_is_named_and_proved(activation, cause: str, classes: int):
+    result = result_of(CHECK, lambda: Squashed(classes, activation), num_classes=classes)
+    assert (result.outcome, result.verdict.cause) == ("failed", cause)
+    proof = result.verdict.proof
+    assert proof is not None
+    assert proof.with_fix < proof.goal <= proof.as_written
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_softmax_floor_is_the_derived_one(classes: int):
+    verdict = result_of(CHECK, lambda: Squashed(classes, softmax), num_classes=classes).verdict
+    assert verdict.counterexample is not None
+    assert verdict.counterexample["floor"] == pytest.approx(math.log(1 + (classes - 1) / math.e), rel=1e-3)
+    assert verdict.counterexample["lowest_loss"] >= verdict.counterexample["floor"] * (1 - 1e-3)
+
+
+def test_sigmoid_before_bce_with_logits_is_kept_above_its_floor():
+    verdict = result_of(CHECK, lambda: Squashed(1, torch.sigmoid), task="binary").verdict
+    assert verdict.cause == "sigmoid_before_bce_with_logits"
+    assert verdict.counterexample is not None
+    assert verdict.counterexample["floor"] == pytest.approx(0.5032, abs=1e-3)
+
+
+@pytest.mark.parametrize("activation", [softmax, lambda z: z], ids=["probabilities", "logits"])
+def test_a_loss_below_its_minimum_is_found(activation):
+    result = result_of(CHECK, lambda: Squashed(4, activation), num_classes=4, loss="nll_loss")
+    assert result.outcome == "failed"
+    assert result.verdict.cause in ("probabilities_into_nll_loss", "logits_into_nll_loss")
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        (lambda: sound.MLP(5), {}),
+        (lambda: Squashed(5, lambda z: F.log_softmax(z, dim=1)), {"loss": "nll_loss"}),
+        (lambda: Squashed(5, softmax), {"loss": sound.wants_probabilities}),
+        (lambda: sound.Cosine(5, 16.0), {}),
+        (lambda: sound.Distance(5), {}),
+        (lambda: sound.SoftCapped(5), {}),
+        (lambda: sound.MLP(5), {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}),
+        (lambda: sound.MLP(5), {"loss": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 3, 4, 50]))}),
+    ],
+    ids=["mlp", "log_softmax-nll", "skorch", "cosine 16", "distance", "soft cap", "smoothed", "weighted"],
+)
+def test_sound_twins_pass(model, arguments):
+    assert result_of(CHECK, model, num_classes=5, **arguments).outcome == "passed"
+
+
+def test_a_slow_model_is_inconclusive():
+    assert result_of(CHECK, lambda: sound.deep(20, 2)).outcome == "inconclusive"
+
+
+def test_one_column_is_not_judged_here():
+    assert result_of(CHECK, lambda: nn.Linear(10, 1)).outcome == "not_applicable"
+
+
+def test_an_unknown_loss_is_not_judged():
+    def odd(scores: Tensor, targets: Tensor) -> Tensor:
+        return scores.pow(2).mean()
+
+    assert result_of(CHECK, lambda: sound.MLP(2), loss=odd).outcome == "not_applicable"

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.checks.planted import result_of
+from tests.zoo import sound
+
+CHECK = "outputs_are_logits"
+
+
+class Squashed(sound.MLP):
+    def __init__(self, classes: int, activation) -> None:
+        super().__init__(classes)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.net(x))
+
+
+def softmax(z: Tensor) -> Tensor:
+    return torch.softmax(z, dim=1)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize(
+    ("activation", "cause"),
+    [
+        (softmax, "softmax_before_cross_entropy"),
+        (torch.sigmoid, "sigmoid_before_cross_entropy"),
+        (F.hardsigmoid, "sigmoid_before_cross_entropy"),
+        (torch.tanh, "bounded_logits"),
+        (F.hardtanh, "bounded_logits"),
+        (F.softsign, "bounded_logits"),
+        (F.relu, "bounded_logits"),
+        (F.relu6, "bounded_logits"),
+    ],
+    ids=lambda v: getattr(v, "__name__", v),
+)
+def test_activation_before_cross_entropy_is_named(activation, cause: str, classes: int):
+    result = result_of(CHECK, lambda: Squashed(classes, activation), num_classes=classes)
+    assert (result.outcome, result.verdict.cause) == ("failed", cause)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "cause"),
+    [
+        (softmax, "nll_loss", "probabilities_into_nll_loss"),
+        (torch.sigmoid, "nll_loss", "probabilities_into_nll_loss"),
+        (lambda z: z, "nll_loss", "logits_into_nll_loss"),
+        (softmax, nn.NLLLoss(), "probabilities_into_nll_loss"),
+        (softmax, nn.CrossEntropyLoss(label_smoothing=0.1), "softmax_before_cross_entropy"),
+        (softmax, sound.focal, "softmax_before_cross_entropy"),
+        (lambda z: z, sound.wants_probabilities, "logits_into_nll_loss"),
+    ],
+    ids=["softmax-nll", "sigmoid-nll", "logits-nll", "nll module", "smoothed", "focal", "log of logits"],
+)
+def test_other_pairings_over_classes_are_named(activation, loss, cause: str):
+    result = result_of(CHECK, lambda: Squashed(5, activation), num_classes=5, loss=loss)
+    assert (result.outcome, result.verdict.cause) == ("failed", cause)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "cause"),
+    [
+        (torch.sigmoid, "bce_with_logits", "sigmoid_before_bce_with_logits"),
+        (torch.sigmoid, sound.bce_by_hand, "sigmoid_before_bce_with_logits"),
+        (torch.tanh, "bce_with_logits", "bounded_logits"),
+        (F.relu, "bce_with_logits", "bounded_logits"),
+        (lambda z: z, "bce", "logits_into_bce_loss"),
+    ],
+    ids=["sigmoid", "sigmoid by hand", "tanh", "relu", "logits into bce"],
+)
+def test_pairings_of_one_logit_are_named(activation, loss, cause: str):
+    result = result_of(CHECK, lambda: Squashed(1, activation), task="binary", loss=loss)
+    assert (result.outcome, result.verdict.cause) == ("failed", cause)
+
+
+def test_finding_gives_the_floor_as_a_bound():
+    result = result_of(CHECK, lambda: Squashed(2, softmax))
+    assert result.verdict.proof is not None
+    assert result.verdict.proof.as_written == pytest.approx(0.3133, abs=1e-4)
+    assert result.verdict.proof.with_fix == pytest.approx(0.0, abs=1e-6)
+    assert "0.3133" in result.verdict.expected
+
+
+def test_counterexample_is_a_batch_of_one():
+    result = result_of(CHECK, lambda: Squashed(2, softmax))
+    assert result.verdict.counterexample is not None
+    assert result.verdict.counterexample["batch_size"] == 1
+    assert sum(result.verdict.counterexample["outputs"]) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("targets", [None, "column"])
+def test_single_column_is_named_with_its_constant_loss(targets):
+    result = result_of(CHECK, lambda: nn.Linear(10, 1), targets=targets)
+    assert (result.outcome, result.verdict.cause) == ("failed", "single_column_cross_entropy")
+    assert result.verdict.evidence["losses"] == [0.0, 0.0, 0.0]
+
+
+def test_log_probabilities_into_cross_entropy_is_advice():
+    result = result_of(CHECK, lambda: sound.LogSoftmax(5), num_classes=5)
+    assert (result.outcome, result.verdict.cause) == ("advice", "log_probabilities_into_cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("activation", "arguments"),
+    [
+        (lambda z: z, {}),
+        (lambda z: F.log_softmax(z, dim=1), {"loss": "nll_loss"}),
+        (softmax, {"loss": sound.wants_probabilities}),
+        (lambda z: 30 * torch.tanh(z / 30), {}),
+        (lambda z: z.clamp(-50, 50), {}),
+        (lambda z: z.masked_fill(torch.arange(5) == 4, -1e9), {}),
+        (F.leaky_relu, {}),
+        (F.logsigmoid, {}),
+    ],
+    ids=["logits", "log_softmax-nll", "skorch", "soft cap 30", "clamp 50", "masked class", "leaky relu", "logsigmoid"],
+)
+def test_sound_twins_pass(activation, arguments):
+    assert result_of(CHECK, lambda: Squashed(5, activation), num_classes=5, **arguments).outcome == "passed"
+
+
+def test_sigmoid_with_bce_passes():
+    assert result_of(CHECK, lambda: Squashed(1, torch.sigmoid), task="binary", loss="bce").outcome == "passed"
+
+
+def test_a_loss_of_an_unknown_family_is_not_judged():
+    def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(torch.softmax(scores, dim=1), F.one_hot(targets, 5).float()) * 0 + scores.pow(2).mean()
+
+    assert result_of(CHECK, lambda: Squashed(5, softmax), num_classes=5, loss=squared_error).outcome == "not_applicable"
+
+
+def test_passes_stay_within_the_budget_of_exact_checks():
+    passes = result_of(CHECK, lambda: Squashed(2, softmax)).passes
+    assert passes.forward <= 40
+    assert passes.backward <= 4

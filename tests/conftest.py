@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# A run inside a run forgets the modules it was first to import, and torch cannot be imported twice.
+import pytest_logits.session  # noqa: F401
+from pytest_logits import check_registry, model_registry
+from pytest_logits.finding import Verdict
+from pytest_logits.subject import Subject
+
+pytest_plugins = ["pytester"]
+
+ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
+
+check_registry.all_checks()
+
+
+@pytest.fixture(autouse=True)
+def no_models() -> Iterator[None]:
+    """Runs inside this one share its registry: each test starts with none and leaves none."""
+    with model_registry.isolated():
+        yield
+
+
+@pytest.fixture
+def repository(pytester: pytest.Pytester) -> pytest.Pytester:
+    """The article's models with their conftest.py, in an empty folder."""
+    for name in ("models.py", "conftest.py"):
+        shutil.copy(ARTICLE / name, pytester.path)
+    return pytester
+
+
+@pytest.fixture
+def decides(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Subject], Verdict]], None]:
+    """Let a check decide as the test says, in runs inside this process."""
+
+    def plant(name: str, function: Callable[[Subject], Verdict]) -> None:
+        check = {c.name: c for c in check_registry.all_checks()}[name]
+        monkeypatch.setitem(check_registry._checks, name, dataclasses.replace(check, function=function))
+
+    return plant
