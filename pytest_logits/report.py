@@ -18,29 +18,28 @@ LABEL = 10
 
 
 def failure_text(result: Result, *, width: int = 100) -> str:
-    """A failure for a reader who has never seen the plugin: cause and claim first, then numbers, place, proof, fix."""
-    verdict = result.verdict
-    head = f"{verdict.cause}: {cause(verdict.cause).summary}" if verdict.cause else f"{result.check} does not hold"
+    """A failure for a reader who has never seen the plugin: cause and place first, then numbers, proof and fix."""
+    verdict, place, proof = result.verdict, result.verdict.location, result.verdict.proof
     rows = [("claim", result.claim), ("measured", verdict.measured), ("expected", verdict.expected)]
-    if verdict.location is not None:
-        place = verdict.location
+    if verdict.cause:
+        rows.insert(0, ("why", cause(verdict.cause).summary))
+    if place is not None:
         rows.append(("where", f"{place.file}:{place.line}" + (f"  ({place.note})" if place.note else "")))
-        if place.code:
-            rows.append(("", f"    {place.code}"))
-    if verdict.proof is not None:
-        proof = verdict.proof
+        rows.append(("", f"    {place.code}" if place.code else ""))
+    if proof is not None:
         ran = f" after {proof.steps} steps" if proof.steps is not None else ""
         rows.append(("proof", f"as written {proof.as_written:.4f}; undone {proof.with_fix:.4f}{ran} ({proof.undone})"))
     if verdict.counterexample:
         rows.append(("example", ", ".join(f"{key}={_short(value)}" for key, value in verdict.counterexample.items())))
     rows += [("fix", result.fix), ("rerun", result.reproduce)]
     rows.append(("intended?", f'register(..., expected_failures={{"{result.check}": "the reason"}})'))
-    lines = [f"{result.model}: {line}" if not i else line for i, line in enumerate(_wrap(head, width))]
-    return "\n".join([*lines, "", *(line for label, text in rows if text for line in _row(label, text, width))])
+    title = verdict.cause or f"{result.check} does not hold"
+    title += f" at {place.file}:{place.line}" if place is not None else f" in {result.model}"
+    return "\n".join([title, "", *(line for label, text in rows if text for line in _row(label, text, width))])
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 160 else text[:157] + "..."
 
 

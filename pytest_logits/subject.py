@@ -62,8 +62,6 @@ class Subject:
         self.name = spec.name
         self.num_classes = max(spec.num_classes, 2) if spec.task == "binary" else spec.num_classes
         self.passes = Passes()
-        self._first_made: nn.Module | None = None
-        self._shared = isinstance(spec.factory, nn.Module)
         self._remembered: dict[str, Any] = {}
 
     def seed(self, purpose: str) -> int:
@@ -84,21 +82,17 @@ class Subject:
         return model.train()
 
     def _make(self) -> nn.Module:
-        """A copy where the factory hands out one and the same module, so that the user's own is never touched."""
+        """A copy where there is one shared module, so that the user's own is never touched; else a new one."""
+        shared = self._shared_module
+        return self._call_factory() if shared is None else copy.deepcopy(shared)
+
+    @cached_property
+    def _shared_module(self) -> nn.Module | None:
+        """The module that was registered itself, or that the factory hands out each time it is called."""
         if isinstance(self.spec.factory, nn.Module):
-            return copy.deepcopy(self.spec.factory)
-        if self._first_made is None and not self._shared:
-            self._first_made = self._call_factory()
-            second = self._call_factory()
-            self._shared = second is self._first_made
-            if not self._shared:
-                return second
-        if self._shared:
-            return copy.deepcopy(self._first_made)  # type: ignore[return-value]
-        spare, self._first_made = self._first_made, None
-        if spare is not None:
-            return spare
-        return self._call_factory()
+            return self.spec.factory
+        first, second = self._call_factory(), self._call_factory()
+        return first if first is second else None
 
     def _call_factory(self) -> nn.Module:
         seed_everything(self.seed("weights"))

@@ -9,7 +9,6 @@ from pytest_logits.locate import activation_place
 from pytest_logits.regions import Region
 from pytest_logits.subject import BENT, Subject
 
-
 IN_WORDS: dict[Region, str] = {
     "simplex": "softmax outputs",
     "unit": "sigmoid outputs",

@@ -13,8 +13,9 @@ from pytest_logits.learning import LearningRun, Trace, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.subject import BENT, Subject, SubjectError
 
-# Learnt so well that every true class has probability .997 and more: a threshold of the user's own is no excuse then.
-CONFIDENT = 1e-4
+# Learnt so well that every true class has probability .99 and more (a mean of 3e-4 log 2 over at most 32 rows leaves
+# the worst of them .0067): a threshold of the user's own is no excuse then.
+CONFIDENT = 3e-4
 CONFIDENT_STEP_SIZES = (1e-1, 1e-2, 1e-3)
 CONFIDENT_STEPS = 300
 

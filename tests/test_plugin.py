@@ -1,0 +1,344 @@
+"""The options, their ini twins, and what loading the plugin costs a run that does not use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_logits.causes import cause_names
+from pytest_logits.check_registry import all_checks
+from pytest_logits.finding import Verdict
+
+SHAPE = "output_shape_is_stable"
+HEAVY = ("torch", "numpy", "hypothesis")
+OPTIONS = ("checks", "strict", "seed", "profile", "input_shape", "classes", "select", "ignore", "model", "report")
+LAZY_CONFTEST = """
+    import pytest_logits
+
+    @pytest_logits.register(input_shape=(4,), num_classes=2)
+    def net():
+        import torch
+        return torch.nn.Linear(4, 2)
+"""
+# Writes what was loaded when the run ended.
+SPY = """
+    import json, sys
+
+    def pytest_unconfigure(config):
+        with open("loaded.json", "w") as file:
+            json.dump(sorted(sys.modules), file)
+"""
+
+
+def clean_environment() -> dict[str, str]:
+    """Without what an outer run, pytest-xdist or the shell have put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+
+def loaded_by(pytester: pytest.Pytester, *args: str) -> list[str]:
+    """Which of the heavy modules, and of ours, a run in a process of its own has loaded."""
+    pytester.makepyfile(spy=SPY, test_own="def test_own(): pass")
+    subprocess.run(
+        # Hypothesis' own plugin loads Hypothesis.
+        [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "spy", *args],
+        cwd=pytester.path,
+        env=clean_environment(),
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    loaded = json.loads((pytester.path / "loaded.json").read_text())
+    return [name for name in loaded if name in HEAVY or name.split(".")[0] == "pytest_logits"]
+
+
+# Without --logit-checks
+
+
+def test_an_unused_plugin_loads_nothing_heavy(pytester: pytest.Pytester):
+    assert loaded_by(pytester) == [
+        "pytest_logits",
+        "pytest_logits.model",
+        "pytest_logits.model_registry",
+        "pytest_logits.plugin",
+    ]
+
+
+def test_registering_models_loads_nothing_heavy(pytester: pytest.Pytester):
+    pytester.makeconftest(LAZY_CONFTEST)
+    assert [name for name in loaded_by(pytester) if name in HEAVY] == []
+
+
+def test_a_table_of_models_loads_nothing_heavy(pytester: pytest.Pytester):
+    pytester.makepyprojecttoml("""
+        [tool.pytest-logits.models.net]
+        factory = "nets:net"
+        num_classes = 2
+        input_shape = [4]
+    """)
+    pytester.makepyfile(nets="import torch\n\ndef net(): return torch.nn.Linear(4, 2)")
+    assert [name for name in loaded_by(pytester) if name in HEAVY] == []
+
+
+def test_a_blocked_plugin_loads_nothing_of_ours(pytester: pytest.Pytester):
+    assert loaded_by(pytester, "-p", "no:logits") == []
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = f"import sys, pytest_logits.plugin; sys.exit(str([n for n in {HEAVY} if n in sys.modules] or ''))"
+    done = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+
+
+def test_models_are_not_checked_unasked(pytester: pytest.Pytester):
+    pytester.makeconftest(LAZY_CONFTEST)
+    pytester.makepyfile(test_own="def test_own(): pass")
+    assert "net" not in pytester.runpytest_inprocess("--co", "-q").stdout.str()
+
+
+def test_the_marker_is_known_unasked(pytester: pytest.Pytester):
+    pytester.makepyfile(test_own="def test_own(): pass")
+    result = pytester.runpytest_inprocess("--strict-markers", "-m", "not logit_checks")
+    result.assert_outcomes(passed=1)
+
+
+def test_a_blocked_plugin_leaves_no_option(pytester: pytest.Pytester):
+    assert "logit" not in pytester.runpytest_inprocess("-p", "no:logits", "--help").stdout.str()
+
+
+def test_a_blocked_plugin_leaves_no_marker(pytester: pytest.Pytester):
+    assert "logit" not in pytester.runpytest_inprocess("-p", "no:logits", "--markers").stdout.str()
+
+
+# Options and their twins
+
+
+@pytest.fixture
+def net(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeconftest(LAZY_CONFTEST)
+    return pytester
+
+
+@pytest.fixture
+def nets(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A model that nobody has registered."""
+    pytester.makepyfile(nets="import torch\n\ndef net(): return torch.nn.Linear(4, 2)")
+    return pytester
+
+
+def ids(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if "::" in line]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_in_the_help(pytester: pytest.Pytester, name: str):
+    assert f"--logit-{name.replace('_', '-')}" in pytester.runpytest_inprocess("--help").stdout.str()
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, "models"])
+def test_an_ini_twin_is_in_the_help(pytester: pytest.Pytester, name: str):
+    assert f"\n  logit_{name} (" in pytester.runpytest_inprocess("--help").stdout.str()
+
+
+def test_ini_logit_checks_turns_the_checks_on(net: pytest.Pytester):
+    net.makeini("[pytest]\nlogit_checks = true")
+    result = net.runpytest_inprocess("--co", "-q")
+    assert f"conftest.py::net::{SHAPE}" in ids(result)
+
+
+def test_ini_logit_checks_may_be_turned_off_again(net: pytest.Pytester):
+    net.makeini("[pytest]\nlogit_checks = true")
+    assert ids(net.runpytest_inprocess("--co", "-q", "-o", "logit_checks=false")) == []
+
+
+def test_ini_logit_strict_lets_advice_fail(net: pytest.Pytester, decides: Callable[..., None]):
+    decides(SHAPE, lambda subject: Verdict(outcome="advice", measured="so it is"))
+    net.makeini(f"[pytest]\nlogit_strict = true\nlogit_select = {SHAPE}")
+    net.runpytest_inprocess("--logit-checks").assert_outcomes(failed=1)
+
+
+def test_ini_logit_seed_is_the_seed(net: pytest.Pytester):
+    net.makeini("[pytest]\nlogit_seed = 7")
+    net.runpytest_inprocess("--logit-checks", "--co").stdout.fnmatch_lines("logit-checks: *, seed 7, *")
+
+
+def test_ini_logit_profile_is_the_profile(net: pytest.Pytester):
+    net.makeini("[pytest]\nlogit_profile = quick")
+    net.runpytest_inprocess("--logit-checks", "--co").stdout.fnmatch_lines("logit-checks: *, profile quick")
+
+
+def test_ini_logit_select_and_ignore_choose(net: pytest.Pytester):
+    net.makeini("[pytest]\nlogit_select = outputs\nlogit_ignore = outputs_are_logits")
+    wanted = [c.name for c in all_checks() if "outputs" in c.tags and c.name != "outputs_are_logits"]
+    result = net.runpytest_inprocess("--logit-checks", "--co", "-q")
+    assert ids(result) == [f"conftest.py::net::{name}" for name in wanted]
+
+
+def test_ini_logit_model_adds_a_model(nets: pytest.Pytester):
+    nets.makeini("[pytest]\nlogit_model = nets:net\nlogit_input_shape = 4\nlogit_classes = 2")
+    result = nets.runpytest_inprocess("--logit-checks", "--co", "-q", f"--logit-select={SHAPE}")
+    assert ids(result) == [f"nets.py::net::{SHAPE}"]
+
+
+def test_ini_logit_models_loads_modules(pytester: pytest.Pytester):
+    pytester.makepyfile(registrations=LAZY_CONFTEST)
+    pytester.makeini("[pytest]\nlogit_models = registrations")
+    result = pytester.runpytest_inprocess("--logit-checks", "--co", "-q", f"--logit-select={SHAPE}")
+    assert ids(result) == [f"registrations.py::net::{SHAPE}"]
+
+
+def test_ini_logit_report_writes_a_report(net: pytest.Pytester):
+    net.makeini(f"[pytest]\nlogit_report = out.json\nlogit_select = {SHAPE}")
+    net.runpytest_inprocess("--logit-checks")
+    assert (net.path / "out.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("ini", "option", "line"),
+    [
+        ("logit_seed = 7", "--logit-seed=0", "logit-checks: *, seed 0, *"),
+        ("logit_profile = quick", "--logit-profile=thorough", "logit-checks: *, profile thorough"),
+        ("logit_select = learning", f"--logit-select={SHAPE}", f"*<LogitItem {SHAPE}>"),
+        ("logit_ignore = learning", "--logit-ignore=outputs", "*<LogitItem loss_reaches_its_minimum>"),
+    ],
+)
+def test_an_option_goes_before_its_ini_twin(net: pytest.Pytester, ini: str, option: str, line: str):
+    net.makeini(f"[pytest]\n{ini}")
+    net.runpytest_inprocess("--logit-checks", "--co", option).stdout.fnmatch_lines(line)
+
+
+def test_ini_twins_are_no_unknown_keys(net: pytest.Pytester):
+    values = {"checks": "false", "strict": "false"}
+    lines = [f"logit_{name} = {values.get(name, '')}" for name in [*OPTIONS, "models"]]
+    net.makeini("\n".join(["[pytest]", *lines]))
+    net.makepyfile(test_own="def test_own(): pass")
+    net.runpytest_inprocess("--strict-config").assert_outcomes(passed=1)
+
+
+def test_an_empty_ini_value_is_the_default(net: pytest.Pytester):
+    net.makeini("[pytest]\nlogit_seed =\nlogit_profile =\n")
+    net.runpytest_inprocess("--logit-checks", "--co").stdout.fnmatch_lines("logit-checks: *, seed 0, profile standard")
+
+
+@pytest.mark.parametrize(
+    "given", [[f"{SHAPE},outputs_are_logits"], [SHAPE, "outputs_are_logits"], [f" {SHAPE} , outputs_are_logits ,"]]
+)
+def test_a_list_may_have_commas_or_come_twice(net: pytest.Pytester, given: list[str]):
+    result = net.runpytest_inprocess("--logit-checks", "--co", "-q", *(f"--logit-select={text}" for text in given))
+    assert ids(result) == [f"conftest.py::net::{SHAPE}", "conftest.py::net::outputs_are_logits"]
+
+
+# --logit-list, --logit-explain
+
+
+def test_the_list_has_every_check_and_cause(pytester: pytest.Pytester):
+    output = pytester.runpytest_inprocess("--logit-list").stdout.str()
+    names = [c.name for c in all_checks()] + cause_names()
+    assert [name for name in names if not re.search(rf"^  {name}\s", output, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("args", [["--logit-list"], ["--logit-explain", SHAPE]])
+def test_words_about_checks_exit_with_zero(pytester: pytest.Pytester, args: list[str]):
+    assert pytester.runpytest_inprocess(*args).ret == 0
+
+
+def test_the_list_runs_no_test(pytester: pytest.Pytester):
+    pytester.makepyfile(test_own="def test_own(): assert False")
+    assert "test_own" not in pytester.runpytest_inprocess("--logit-list").stdout.str()
+
+
+@pytest.mark.parametrize("name", [SHAPE, "softmax_before_cross_entropy"])
+def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
+    assert pytester.runpytest_inprocess("--logit-explain", name).outlines[0].startswith(f"{name} (")
+
+
+# Mistakes: one paragraph that names the nearest valid word
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--logit-explain", "outputs_are_logit"], "no such check or cause; did you mean 'outputs_are_logits'?"),
+        (["--logit-checks", "--logit-seed=1.5"], "--logit-seed: '1.5' is no integer"),
+        (["--logit-checks", "--logit-profile=stanard"], "'stanard' is not known; did you mean 'standard'?"),
+        (["--logit-checks", "--logit-select=output"], "'output' is neither a check nor a tag; did you mean 'outputs'?"),
+        (["--logit-checks", "--logit-ignore=learn"], "'learn' is neither a check nor a tag; did you mean 'learning'?"),
+        (["--logit-checks", "--logit-report=out.txt"], "--logit-report: 'out.txt' must end in .json"),
+        (["--logit-checks", "--logit-report=no/out.json"], "there is no folder"),
+        (["--logit-checks", "--logit-report=folder.json"], "is a folder"),
+        (["--logit-checks", "--logit-model=nets:net"], "--logit-model nets:net needs --logit-input-shape"),
+        (
+            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=4"],
+            "--logit-model nets:net needs --logit-classes",
+        ),
+        (
+            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=a", "--logit-classes=2"],
+            "--logit-input-shape: 'a' must be integers, such as 3,32,32",
+        ),
+        (
+            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=4", "--logit-classes=two"],
+            "--logit-classes: 'two' must be an integer",
+        ),
+        (
+            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=4", "--logit-classes=2,3"],
+            "--logit-classes: '2,3' must be an integer",
+        ),
+        (
+            ["--logit-checks", "--logit-model=nots:net", "--logit-input-shape=4", "--logit-classes=2"],
+            "cannot import 'nots'",
+        ),
+        (
+            ["--logit-checks", "--logit-model=broken:net", "--logit-input-shape=4", "--logit-classes=2"],
+            "ZeroDivisionError: division by zero",
+        ),
+        (["--logit-checks", "-o", "logit_models=nots"], "ini option logit_models: cannot import 'nots'"),
+        (["--logit-checks", "-o", "logit_models=broken"], "ZeroDivisionError: division by zero"),
+        (["--logit-checks", "-o", "logit_models=wrong"], "unknown argument 'num_class'; did you mean 'num_classes'?"),
+        (["--logit-checks", "logits::generated::output_is_stable"], f"no such check; did you mean '{SHAPE}'?"),
+    ],
+    ids=lambda value: " ".join(value).replace("--logit-", "") if isinstance(value, list) else "",
+)
+def test_a_mistake_is_told_in_one_paragraph(nets: pytest.Pytester, args: list[str], said: str):
+    nets.mkdir("folder.json")
+    nets.makepyfile(broken="1 / 0", wrong="import pytest_logits\n\npytest_logits.register(int, num_class=2)")
+    result = nets.runpytest_inprocess(*args)
+    assert (result.ret, [line for line in result.errlines if line]) == (4, [_Line(said)])
+
+
+class _Line:
+    """Equal to a line that begins with ERROR and has the words."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and other.startswith("ERROR: ") and self.words in other
+
+    def __repr__(self) -> str:
+        return f"ERROR: ...{self.words}..."
+
+
+def test_a_broken_pyproject_is_told_in_one_paragraph(pytester: pytest.Pytester):
+    """Where another file has the ini options, pytest does not read it."""
+    pytester.makeini("[pytest]")
+    Path(pytester.path, "pyproject.toml").write_text("[tool.pytest-logits.models.net\n", encoding="utf-8")
+    result = pytester.runpytest_inprocess("--logit-checks")
+    assert (result.ret, [line for line in result.errlines if line]) == (4, [_Line("pyproject.toml")])
+
+
+def test_a_mistake_in_conftest_is_told_with_the_nearest_word(pytester: pytest.Pytester):
+    pytester.makeconftest("import pytest_logits\n\npytest_logits.register(int, num_class=2)")
+    result = pytester.runpytest_inprocess("--logit-checks")
+    result.stderr.fnmatch_lines("*conftest.py:3): unknown argument 'num_class'; did you mean 'num_classes'?")
+
+
+def test_a_mistake_in_a_test_module_is_a_collection_error(pytester: pytest.Pytester):
+    pytester.makepyfile(test_own="import pytest_logits\n\npytest_logits.register(int, num_class=2)")
+    result = pytester.runpytest_inprocess("--logit-checks")
+    result.stdout.fnmatch_lines("*test_own.py:3): unknown argument 'num_class'; did you mean 'num_classes'?")
