@@ -1,22 +1,29 @@
 """Property-based checks for PyTorch classifiers: ``pytest --logit-checks``. See README.md.
 
-Importing this package imports neither torch nor hypothesis: a conftest.py may register models at no cost to runs
-without ``--logit-checks``.
+Public names are loaded when they are first used: pytest imports this package in every run where it is installed. Using
+``register`` imports neither torch nor hypothesis, so a conftest.py may register models at no cost to other runs.
 """
 
 from __future__ import annotations
 
-from importlib import metadata
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_logits.model import RegistrationError
-from pytest_logits.model_registry import register
-
 if TYPE_CHECKING:
-    from pytest_logits.api import check_classifier
+    from pytest_logits.api import ChecksFailed, Report, check_classifier
+    from pytest_logits.model import RegistrationError
+    from pytest_logits.model_registry import register
 
-__all__ = ["RegistrationError", "__version__", "check_classifier", "register"]
+__all__ = ["ChecksFailed", "RegistrationError", "Report", "__version__", "check_classifier", "register"]
+
+_HOMES = {
+    "ChecksFailed": "api",
+    "RegistrationError": "model",
+    "Report": "api",
+    "check_classifier": "api",
+    "register": "model_registry",
+}
 
 # In a checkout the strategies lie beside this folder; an installed wheel has them in it.
 if not (Path(__file__).parent / "strategies").is_dir():
@@ -24,10 +31,8 @@ if not (Path(__file__).parent / "strategies").is_dir():
 
 
 def __getattr__(name: str) -> Any:
-    if name == "check_classifier":
-        from pytest_logits.api import check_classifier
-
-        return check_classifier
     if name == "__version__":
-        return metadata.version("pytest-logits")
+        return importlib.import_module("importlib.metadata").version("pytest-logits")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"pytest_logits.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'pytest_logits' has no attribute {name!r}")

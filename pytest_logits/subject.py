@@ -123,21 +123,22 @@ class Subject:
 
     # Inputs
 
-    @cached_property
+    @property
     def dtype(self) -> torch.dtype:
         """The dtype of the model's first floating-point parameter, else the default."""
-        found = (p.dtype for p in self._sample_parameters if p.is_floating_point())
-        return next(found, torch.get_default_dtype())
+        return self._size_and_dtype[1]
 
-    @cached_property
+    @property
     def threads(self) -> int:
         """One for a small model, whose operations are too short to share; else the worker's part of torch's threads."""
-        size = sum(p.numel() for p in self._sample_parameters if not is_lazy(p))
-        return 1 if size < SMALL_MODEL else max(1, torch.get_num_threads() // self.settings.workers)
+        small = self._size_and_dtype[0] < SMALL_MODEL
+        return 1 if small else max(1, torch.get_num_threads() // self.settings.workers)
 
     @cached_property
-    def _sample_parameters(self) -> list[nn.Parameter]:
-        return list(self._make().to("meta").parameters())
+    def _size_and_dtype(self) -> tuple[int, torch.dtype]:
+        parameters = list(self._make().parameters())
+        dtypes = (p.dtype for p in parameters if p.is_floating_point())
+        return sum(p.numel() for p in parameters if not is_lazy(p)), next(dtypes, torch.get_default_dtype())
 
     @property
     def multilabel(self) -> bool:

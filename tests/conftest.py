@@ -9,8 +9,6 @@ import pytest
 
 # A run inside a run forgets the modules that it was the first to import, and torch cannot be imported twice. Its
 # optimisers import torch._dynamo when they are first made.
-import torch._dynamo
-
 import pytest_logits.session  # noqa: F401
 from pytest_logits import check_registry, model_registry
 from pytest_logits.finding import Verdict
