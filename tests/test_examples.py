@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from typing import Any
@@ -31,8 +32,15 @@ def failures(results: list[dict[str, Any]]) -> dict[tuple[str, str], str | None]
     return {(r["model"], r["check"]): r["cause"] for r in results if r["outcome"] not in ("passed", SKIPPED)}
 
 
+HAS_TRANSFORMERS = importlib.util.find_spec("transformers") is not None
+EXAMPLES = [
+    ("article", ARTICLE),
+    pytest.param("real", REAL, marks=pytest.mark.skipif(not HAS_TRANSFORMERS, reason="the example uses transformers")),
+]
+
+
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["serial", "parallel"])
-@pytest.mark.parametrize(("folder", "expected"), [("article", ARTICLE), ("real", REAL)])
+@pytest.mark.parametrize(("folder", "expected"), EXAMPLES)
 def test_example_gives_its_verdicts(pytester: pytest.Pytester, folder: str, expected, arguments: tuple[str, ...]):
     pytester.copy_example(f"docs/examples/{folder}")
     code, results = report(pytester, *arguments)
@@ -41,7 +49,7 @@ def test_example_gives_its_verdicts(pytester: pytest.Pytester, folder: str, expe
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize(("folder", "expected"), [("article", ARTICLE), ("real", REAL)])
+@pytest.mark.parametrize(("folder", "expected"), EXAMPLES)
 def test_another_seed_changes_no_verdict(pytester: pytest.Pytester, folder: str, expected, seed: int):
     pytester.copy_example(f"docs/examples/{folder}")
     _, results = report(pytester, f"--logit-seed={seed}")
