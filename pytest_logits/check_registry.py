@@ -41,7 +41,7 @@ def check(*, claim: str, tags: tuple[str, ...]) -> Callable[[CheckFunction], Che
 
     def declare(function: CheckFunction) -> CheckFunction:
         name = function.__name__
-        doc = inspect.cleandoc(function.__doc__ or "")
+        doc = inspect.cleandoc(function.__doc__ or "").strip()
         if not doc:
             raise ValueError(f"check {name!r} has no docstring; it is the check's page")
         if not claim or not tags:

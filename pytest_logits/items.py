@@ -40,6 +40,7 @@ class LogitItem(pytest.Item):
         passes: Callable[[], Passes],
         expected_failure: str | None = None,
         spec: ModelSpec | None = None,
+        options: tuple[str, ...] = (),
         strict: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -50,10 +51,10 @@ class LogitItem(pytest.Item):
         self.decide = decide
         self.passes = passes
         self.spec = spec
+        self.options = options
         self.strict = strict
+        self.expected_failure = expected_failure
         self.add_marker("logit_checks")
-        if expected_failure is not None:
-            self.add_marker(pytest.mark.xfail(reason=expected_failure, raises=LogitFailure, strict=True))
 
     def runtest(self) -> None:
         """Run the check. Advice passes unless strict; what does not decide or apply is a skip with its reason."""
@@ -66,11 +67,16 @@ class LogitItem(pytest.Item):
             settings=self.settings,
             root=self.config.rootpath,
             rerun=self._pasteable_id(),
+            options=self.options,
         )
         self.result = run.result
         self.user_properties.append(("logit_outcome", run.result.outcome))
         if run.result.verdict.cause:
             self.user_properties.append(("logit_cause", run.result.verdict.cause))
+        decisive = run.result.outcome in ("passed", "failed") or (run.result.outcome == "advice" and self.strict)
+        if self.expected_failure is not None and decisive:
+            # Only now: a verdict that does not decide is neither the failure that was expected nor its absence.
+            self.add_marker(pytest.mark.xfail(reason=self.expected_failure, raises=LogitFailure, strict=True))
         if run.error is not None:
             raise run.error
         if run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict):
@@ -91,7 +97,11 @@ class LogitItem(pytest.Item):
         """The finding as it is; an exception of the model's with the frames that are the user's."""
         if isinstance(excinfo.value, LogitFailure):
             return str(excinfo.value)
-        excinfo.traceback = excinfo.traceback.filter(lambda entry: not Path(str(entry.path)).is_relative_to(OURS))
+        ours = [i for i, entry in enumerate(excinfo.traceback) if Path(str(entry.path)).is_relative_to(OURS)]
+        theirs = excinfo.traceback[ours[-1] + 1 :] if ours else excinfo.traceback
+        if not theirs:
+            return f"{type(excinfo.value).__name__}: {excinfo.value}"
+        excinfo.traceback = theirs
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

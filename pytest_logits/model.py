@@ -50,7 +50,8 @@ ARGUMENTS = tuple(name for name in ModelSpec.__dataclass_fields__ if name not in
 def nearest(word: str, words: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` where one of ``words`` is near ``word``, else the list of what is allowed."""
     known = list(words)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    holding = sorted((name for name in known if word and word in name), key=len)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5) or holding
     return f"did you mean {close[0]!r}?" if close else f"it is one of: {', '.join(known)}"
 
 
@@ -66,7 +67,7 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     name = given.pop("name", None) or _default_name(factory)
     complain = _Complaint(name=name, file=file, line=line)
 
-    for unknown in given.keys() - set(ARGUMENTS):
+    for unknown in (name for name in given if name not in ARGUMENTS):
         complain(f"unknown argument {unknown!r}; {nearest(unknown, ARGUMENTS)}")
     for required in REQUIRED:
         if required not in given:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from pytest_logits.model import ARGUMENTS, ModelSpec, RegistrationError, caller, make_spec
+from pytest_logits.model import ARGUMENTS, ModelSpec, RegistrationError, caller, make_spec, nearest
 
 _registered: dict[tuple[Path, str], ModelSpec] = {}
 
@@ -103,13 +104,25 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
     return decorate
 
 
-def load_module(module: str, rootpath: Path) -> Any:
-    """Import ``module``, looking also in ``rootpath``, where the user's pyproject.toml lies."""
-    sys.path.insert(0, str(rootpath))
+def load_module(module: str, rootpath: Path, *, reference: str = "") -> Any:
+    """Import ``module``, looking also in ``rootpath``, where the user's pyproject.toml lies.
+
+    ``reference`` is what asked for it, for the error. The path stays, as pytest leaves the folder of a root conftest.py:
+    a factory may import more when it is called.
+
+    Raises:
+        RegistrationError: the import raises anything; its words are kept.
+    """
+    if str(rootpath) not in sys.path:
+        sys.path.insert(0, str(rootpath))
     try:
         return importlib.import_module(module)
-    finally:
-        sys.path.remove(str(rootpath))
+    except RegistrationError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        wanted = f" for {reference!r}" if reference else ""
+        raise RegistrationError(f"cannot import {module!r}{wanted}: {kind}{error}") from error
 
 
 def load_factory(reference: str, rootpath: Path) -> Any:
@@ -121,15 +134,13 @@ def load_factory(reference: str, rootpath: Path) -> Any:
     module, colon, attribute = reference.partition(":")
     if not colon or not module or not attribute:
         raise RegistrationError(f"{reference!r} is no factory: it must look like 'pkg.mod:factory'")
-    try:
-        found = load_module(module, rootpath)
-    except ImportError as error:
-        raise RegistrationError(f"cannot import {module!r} for {reference!r}: {error}") from error
+    found = load_module(module, rootpath, reference=reference)
     for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise RegistrationError(f"module {module!r} has no {attribute!r} (wanted by {reference!r})") from None
+        if not hasattr(found, part):
+            public = [name for name in vars(found) if not name.startswith("_")]
+            hint = nearest(part, public)
+            raise RegistrationError(f"module {module!r} has no {attribute!r} (wanted by {reference!r}); {hint}")
+        found = getattr(found, part)
     return found
 
 
@@ -145,10 +156,18 @@ def add_from_pyproject(pyproject: Path) -> None:
     else:
         import tomli as tomllib
     text = pyproject.read_text(encoding="utf-8")
-    tables = tomllib.loads(text).get("tool", {}).get("pytest-logits", {}).get("models", {})
+    try:
+        ours = tomllib.loads(text).get("tool", {}).get("pytest-logits", {})
+    except tomllib.TOMLDecodeError as error:
+        raise RegistrationError(f"cannot read {pyproject}: {error}") from None
+    tables = ours.get("models", {}) if isinstance(ours, dict) else None
+    if not isinstance(tables, dict):
+        raise RegistrationError(f"[tool.pytest-logits.models] in {pyproject} must be a table of tables, one per model")
     for name, table in tables.items():
+        header = _header_line(text, name)
+        if not isinstance(table, dict):
+            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): it must be a table")
         arguments = dict(table)
-        header = next((i for i, row in enumerate(text.splitlines(), 1) if f"models.{name}" in row), 1)
         reference = arguments.pop("factory", None)
         if not isinstance(reference, str):
             raise RegistrationError(
@@ -159,3 +178,10 @@ def add_from_pyproject(pyproject: Path) -> None:
         except RegistrationError as error:
             raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): {error}") from error
         add(make_spec(factory, file=pyproject.resolve(), line=header, arguments={"name": name, **arguments}))
+
+
+def _header_line(text: str, name: str) -> int:
+    """The line of ``[tool.pytest-logits.models.<name>]``, 1 where the table is written in another form."""
+    quoted = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
+    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*models\s*\.\s*{quoted}\s*\]")
+    return next((number for number, row in enumerate(text.splitlines(), 1) if header.match(row)), 1)

@@ -21,7 +21,7 @@ class Run:
     """A result, with the exception where the model raised one."""
 
     result: Result
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def run_check(
@@ -34,6 +34,7 @@ def run_check(
     settings: Settings,
     root: Path,
     rerun: str | None = None,
+    options: tuple[str, ...] = (),
 ) -> Run:
     """``verdict_of()`` with the process left as it was. An exception becomes the outcome ``error``, never a verdict.
 
@@ -46,14 +47,17 @@ def run_check(
         settings: named in the command that runs this check again.
         root: locations are given relative to this folder.
         rerun: the id to paste, where that differs from ``nodeid``.
+        options: what else the command needs to run this check again.
     """
     before, started = passes(), time.perf_counter()
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
         with preserved_state():
             verdict = verdict_of()
-    except Exception as raised:
-        # The model's own mistakes come through here; the item shows them with their traceback.
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as raised:
+        # The model's own mistakes come through here, sys.exit() among them; whoever asked shows their traceback.
         error = raised
         verdict = Verdict(outcome="error", measured=f"{type(raised).__name__}: {raised}")
     if verdict.location is not None:
@@ -69,7 +73,7 @@ def run_check(
         fix=cause(verdict.cause).fix if verdict.cause else "",
         passes=passes() - before,
         seconds=time.perf_counter() - started,
-        reproduce=reproduce(rerun or nodeid, settings),
+        reproduce=reproduce(rerun or nodeid, settings, options),
     )
     return Run(result, error)
 
@@ -86,9 +90,9 @@ def relative(file: str, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 
 
-def reproduce(nodeid: str, settings: Settings) -> str:
+def reproduce(nodeid: str, settings: Settings, options: tuple[str, ...] = ()) -> str:
     """The command that runs one item again with the same settings."""
-    words = ["pytest", "--logit-checks", nodeid]
+    words = ["pytest", "--logit-checks", nodeid, *options]
     if settings.seed != DEFAULT_SEED:
         words.append(f"--logit-seed={settings.seed}")
     if settings.profile.name != DEFAULT_PROFILE:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import random
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis.errors import NoSuchExample, Unsatisfiable
@@ -13,25 +15,45 @@ from hypothesis.strategies import SearchStrategy
 T = TypeVar("T")
 
 
+@contextmanager
+def _without_local_constants() -> Iterator[None]:
+    """Keep Hypothesis from drawing numbers that it finds in the source of the loaded modules.
+
+    A verdict must not depend on what else the user's session has imported, nor write Hypothesis' cache of those
+    numbers into the user's folder. Versions of Hypothesis that do neither have nothing to turn off.
+    """
+    try:
+        providers: Any = importlib.import_module("hypothesis.internal.conjecture.providers")
+    except ImportError:
+        providers = None
+    original = getattr(providers, "_get_local_constants", None)
+    if original is None:
+        yield
+        return
+    nothing = providers.Constants()
+    providers._get_local_constants = lambda: nothing
+    try:
+        yield
+    finally:
+        providers._get_local_constants = original
+
+
 def smallest(strategy: SearchStrategy[T], goes_wrong: Callable[[T], bool], *, seed: int, examples: int) -> T | None:
     """The smallest value of ``strategy`` for which ``goes_wrong``, or None if none of ``examples`` drawn ones does.
 
     Deterministic for a seed; reads and writes no example database; never fails for being slow.
     """
+    quiet = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+    )
     try:
-        return find(
-            strategy,
-            goes_wrong,
-            settings=settings(
-                max_examples=examples,
-                database=None,
-                deadline=None,
-                derandomize=False,
-                phases=(Phase.generate, Phase.shrink),
-                suppress_health_check=list(HealthCheck),
-                verbosity=Verbosity.quiet,
-            ),
-            random=random.Random(seed),
-        )
+        with _without_local_constants():
+            return find(strategy, goes_wrong, settings=quiet, random=random.Random(seed))
     except (NoSuchExample, Unsatisfiable):
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterable, Iterator
@@ -47,6 +49,7 @@ class LogitSession:
         self.generated_only = False
         self._subjects: OrderedDict[int, Subject] = OrderedDict()
         self._in_files: set[Path] = set()
+        self._from_options: dict[int, tuple[str, ...]] = {}
         self._load_models()
 
     # Models
@@ -56,12 +59,16 @@ class LogitSession:
         for module in config.getini("logit_models"):
             try:
                 load_module(module, root)
-            except ImportError as error:
-                raise pytest.UsageError(f"ini option logit_models: cannot import {module!r}: {error}") from None
+            except RegistrationError as error:
+                raise pytest.UsageError(f"ini option logit_models: {error}") from None
         try:
             add_from_pyproject(root / "pyproject.toml")
             for reference in _list(config, "model"):
-                add(_spec_from_options(config, reference))
+                spec = _spec_from_options(config, reference)
+                add(spec)
+                shape, classes = _text(config, "input_shape"), _text(config, "classes")
+                words = (f"--logit-model={reference}", f"--logit-input-shape={shape}", f"--logit-classes={classes}")
+                self._from_options[id(spec)] = words
         except RegistrationError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -87,8 +94,14 @@ class LogitSession:
                 passes=lambda: self.subject(spec).passes,
                 expected_failure=spec.expected_failures.get(check.name),
                 spec=spec,
+                options=self._options_for(spec),
                 strict=self.strict,
             )
+
+    def _options_for(self, spec: ModelSpec) -> tuple[str, ...]:
+        """What the command to run a model's item again needs beside the id, the seed and the profile."""
+        words = ("--logit-strict",) if self.config.getoption("logit_strict") else ()
+        return words + self._from_options.get(id(spec), ())
 
     def _generated_items(self, parent: pytest.Collector, checks: Iterable[Check]) -> Iterator[LogitItem]:
         subjects = GeneratedSubjects(self.settings)
@@ -115,7 +128,11 @@ class LogitSession:
         return self._file(parent, file_path, specs)
 
     def _file(self, parent: pytest.Collector, path: Path, specs: list[ModelSpec]) -> LogitFile:
-        file: LogitFile = LogitFile.from_parent(parent, path=path, specs=specs, make_items=self.make_items)
+        outside = not path.is_relative_to(self.config.rootpath)
+        nodeid = Path(os.path.relpath(path, self.config.rootpath)).as_posix() if outside else None
+        file: LogitFile = LogitFile.from_parent(
+            parent, path=path, nodeid=nodeid, specs=specs, make_items=self.make_items
+        )
         return file
 
     @pytest.hookimpl(wrapper=True)
@@ -136,6 +153,11 @@ class LogitSession:
         self._generated_ids = [arg for arg in args if arg.split("::")[:2] == GENERATED_ID.split("::")]
         self._has_ids = any("::" in arg for arg in args)
         self.config.args = [arg for arg in args if arg not in self._generated_ids]
+        names = [check.name for check in self.checks]
+        for arg in self._generated_ids:
+            name = "::".join(arg.split("::")[2:])
+            if name and name not in names:
+                raise pytest.UsageError(f"{arg}: no such check; {nearest(name, names)}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -150,20 +172,13 @@ class LogitSession:
                 if id(spec) not in present:
                     missing.setdefault(spec.file, []).append(spec)
             for path, specs in missing.items():
-                for collector in self._file(session, path, specs).collect():
-                    items.extend(collector.collect())
+                items.extend(session.genitems(self._file(session, path, specs)))
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
         self.generated_only = not registered_models() and not self._has_ids
         if self.generated_only or self._generated_ids:
             checks = [c for c in self.checks if self.generated_only or whole or c.name in wanted]
-            unknown = wanted - {c.name for c in self.checks}
-            if unknown:
-                name = min(unknown)
-                raise pytest.UsageError(
-                    f"{GENERATED_ID}::{name}: no such check; {nearest(name, [c.name for c in self.checks])}"
-                )
-            items.extend(self._generated_collector(session, checks).collect())
+            items.extend(session.genitems(self._generated_collector(session, checks)))
 
     def _generated_collector(self, session: pytest.Session, checks: list[Check]) -> GeneratedCollector:
         collector: GeneratedCollector = GeneratedCollector.from_parent(
@@ -183,6 +198,10 @@ class LogitSession:
             record = item.result.to_json()
             if hasattr(report, "wasxfail"):
                 record["outcome"] = "xfailed"
+            elif report.skipped and item.result.outcome == "error":
+                # The model asked for it, with pytest.skip or importorskip.
+                record["outcome"] = "not_applicable"
+                record["measured"] = str(call.excinfo.value) if call.excinfo is not None else ""
             elif report.failed and item.result.outcome not in ("failed", "error"):
                 record["outcome"] = "failed" if item.result.outcome == "advice" else "xpassed"
             if report.skipped and isinstance(report.longrepr, tuple):
@@ -210,11 +229,11 @@ class LogitSession:
             return
         terminalreporter.section("logit checks")
         records = sorted(self.records.values(), key=lambda record: str(record["nodeid"]))
-        models = sorted({record["model"] for record in records})
+        models = {record["nodeid"].rpartition("::")[0] for record in records}
         counts = Counter(record["outcome"] for record in records)
         told = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.most_common())
         terminalreporter.line(f"{_plural(len(models), 'model')}, {_plural(len(records), 'check')}: {told}")
-        if models == [GENERATED]:
+        if models == {GENERATED_ID}:
             terminalreporter.line(
                 "No model is registered, so generated classifiers were checked: this tests the installed"
             )
@@ -233,7 +252,7 @@ class LogitSession:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports, on the controller only."""
-        if hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput") or self.config.option.collectonly:
             return
         for path in self.reports:
             text = json_report(
@@ -284,6 +303,8 @@ def _report_path(config: pytest.Config, text: str) -> Path:
     path = Path(config.invocation_params.dir, text)
     if path.suffix != ".json":
         raise pytest.UsageError(f"--logit-report: {text!r} must end in .json")
+    if path.is_dir():
+        raise pytest.UsageError(f"--logit-report: {text!r} is a folder")
     if not path.parent.is_dir():
         raise pytest.UsageError(f"--logit-report: there is no folder {str(path.parent)!r} to write {path.name!r} to")
     return path
@@ -300,12 +321,16 @@ def _spec_from_options(config: pytest.Config, reference: str) -> ModelSpec:
         try:
             numbers = tuple(int(part) for part in text.replace("x", ",").strip("(), ").split(","))
         except ValueError:
-            raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32") from None
+            numbers = ()
+        if option == "classes" and len(numbers) != 1:
+            raise pytest.UsageError(f"{flag}: {text!r} must be an integer, the number of classes")
+        if not numbers:
+            raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32")
         arguments[argument] = numbers if option == "input_shape" else numbers[0]
     factory = load_factory(reference, config.rootpath)
     try:
         code = inspect.unwrap(factory)
         file, line = Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
     except (OSError, TypeError):
-        file, line = config.rootpath / "pyproject.toml", 1
+        file, line = Path(sys.modules[reference.partition(":")[0]].__file__ or config.rootpath).resolve(), 1
     return make_spec(factory, file=file, line=line, arguments=arguments)

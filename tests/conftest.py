@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 # A run inside a run forgets the modules that it was the first to import, and torch cannot be imported twice. Its
 # optimisers import torch._dynamo when they are first made.
+import torch._dynamo  # noqa: F401
+
 import pytest_logits.session  # noqa: F401
 from pytest_logits import check_registry, model_registry
 from pytest_logits.finding import Verdict
@@ -26,6 +29,12 @@ def no_models() -> Iterator[None]:
     """Runs inside this one share its registry: each test starts with none and leaves none."""
     with model_registry.isolated():
         yield
+
+
+@pytest.fixture(scope="session")
+def clean_environment() -> dict[str, str]:
+    """The environment without what an outer run, pytest-xdist or the shell have put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
 @pytest.fixture

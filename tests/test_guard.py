@@ -14,7 +14,6 @@ from pytest_logits.guard import limited_threads, preserved_state, seed_everythin
 
 def disturb() -> None:
     seed_everything(1)
-    torch.rand(3), random.random(), np.random.rand(3)
     torch.set_grad_enabled(False)
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(torch.get_num_threads() + 1)

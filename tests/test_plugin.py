@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -37,45 +36,43 @@ SPY = """
 """
 
 
-def clean_environment() -> dict[str, str]:
-    """Without what an outer run, pytest-xdist or the shell have put there."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+Loaded = Callable[..., list[str]]
 
 
-def loaded_by(pytester: pytest.Pytester, *args: str) -> list[str]:
+@pytest.fixture
+def loaded_by(pytester: pytest.Pytester, clean_environment: dict[str, str]) -> Loaded:
     """Which of the heavy modules, and of ours, a run in a process of its own has loaded."""
-    pytester.makepyfile(spy=SPY, test_own="def test_own(): pass")
-    subprocess.run(
-        # Hypothesis' own plugin loads Hypothesis.
-        [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "spy", *args],
-        cwd=pytester.path,
-        env=clean_environment(),
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    loaded = json.loads((pytester.path / "loaded.json").read_text())
-    return [name for name in loaded if name in HEAVY or name.split(".")[0] == "pytest_logits"]
+
+    def run(*args: str) -> list[str]:
+        pytester.makepyfile(spy=SPY, test_own="def test_own(): pass")
+        subprocess.run(
+            # Hypothesis' own plugin loads Hypothesis.
+            [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "spy", *args],
+            cwd=pytester.path,
+            env=clean_environment,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+        loaded = json.loads((pytester.path / "loaded.json").read_text())
+        return [name for name in loaded if name in HEAVY or name.split(".")[0] == "pytest_logits"]
+
+    return run
 
 
 # Without --logit-checks
 
 
-def test_an_unused_plugin_loads_nothing_heavy(pytester: pytest.Pytester):
-    assert loaded_by(pytester) == [
-        "pytest_logits",
-        "pytest_logits.model",
-        "pytest_logits.model_registry",
-        "pytest_logits.plugin",
-    ]
+def test_an_unused_plugin_loads_itself_only(loaded_by: Loaded):
+    assert loaded_by() == ["pytest_logits", "pytest_logits.plugin"]
 
 
-def test_registering_models_loads_nothing_heavy(pytester: pytest.Pytester):
+def test_registering_models_loads_nothing_heavy(pytester: pytest.Pytester, loaded_by: Loaded):
     pytester.makeconftest(LAZY_CONFTEST)
-    assert [name for name in loaded_by(pytester) if name in HEAVY] == []
+    assert [name for name in loaded_by() if name in HEAVY] == []
 
 
-def test_a_table_of_models_loads_nothing_heavy(pytester: pytest.Pytester):
+def test_a_table_of_models_loads_nothing_heavy(pytester: pytest.Pytester, loaded_by: Loaded):
     pytester.makepyprojecttoml("""
         [tool.pytest-logits.models.net]
         factory = "nets:net"
@@ -83,16 +80,16 @@ def test_a_table_of_models_loads_nothing_heavy(pytester: pytest.Pytester):
         input_shape = [4]
     """)
     pytester.makepyfile(nets="import torch\n\ndef net(): return torch.nn.Linear(4, 2)")
-    assert [name for name in loaded_by(pytester) if name in HEAVY] == []
+    assert [name for name in loaded_by() if name in HEAVY] == []
 
 
-def test_a_blocked_plugin_loads_nothing_of_ours(pytester: pytest.Pytester):
-    assert loaded_by(pytester, "-p", "no:logits") == []
+def test_a_blocked_plugin_loads_nothing_of_ours(loaded_by: Loaded):
+    assert loaded_by("-p", "no:logits") == []
 
 
-def test_importing_the_package_loads_nothing_heavy():
+def test_importing_the_package_loads_nothing_heavy(clean_environment: dict[str, str]):
     code = f"import sys, pytest_logits.plugin; sys.exit(str([n for n in {HEAVY} if n in sys.modules] or ''))"
-    done = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=clean_environment, capture_output=True, text=True)
     assert done.stderr.strip() == ""
 
 

@@ -6,12 +6,13 @@ import json
 import random
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import pytest
@@ -19,8 +20,8 @@ import torch
 
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.model_registry import isolated
 from pytest_logits.subject import Subject
-from tests.test_plugin import clean_environment
 
 SHAPE = "output_shape_is_stable"
 RANGE = "outputs_are_logits"
@@ -95,7 +96,9 @@ def raises(subject: Subject) -> Verdict:
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("--logit-checks", *args)
+    """A run in this process, which starts with no models as one of its own would."""
+    with isolated():
+        return pytester.runpytest_inprocess("--logit-checks", *args)
 
 
 def ids(pytester: pytest.Pytester, *args: str) -> list[str]:
@@ -138,6 +141,12 @@ def in_a_conftest_below(pytester: pytest.Pytester) -> tuple[str, list[str]]:
     return "tests/conftest.py", []
 
 
+def in_a_module_that_a_test_imports(pytester: pytest.Pytester) -> tuple[str, list[str]]:
+    pytester.makepyfile(**{"tests/test_own": "import nets\n\ndef test_own(): pass"}, nets=NET)
+    pytester.makeini("[pytest]\npythonpath = .")
+    return "nets.py", []
+
+
 def in_pyproject(pytester: pytest.Pytester) -> tuple[str, list[str]]:
     pytester.makepyfile(nets="import torch\n\ndef make(): return torch.nn.Linear(4, 2)")
     table = '[tool.pytest-logits.models.net]\nfactory = "nets:make"\nnum_classes = 2\ninput_shape = [4]\n'
@@ -147,7 +156,7 @@ def in_pyproject(pytester: pytest.Pytester) -> tuple[str, list[str]]:
 
 def in_a_module_of_the_ini_file(pytester: pytest.Pytester) -> tuple[str, list[str]]:
     pytester.makepyfile(**{"registered/nets": NET})
-    (pytester.path / "pytest.ini").write_text("[pytest]\nlogit_models = registered.nets\n", encoding="utf-8")
+    pytester.makeini("[pytest]\nlogit_models = registered.nets")
     return "registered/nets.py", []
 
 
@@ -161,6 +170,7 @@ PLACES = (
     in_a_test_module,
     in_a_test_module_below,
     in_a_conftest_below,
+    in_a_module_that_a_test_imports,
     in_pyproject,
     in_a_module_of_the_ini_file,
     by_option,
@@ -172,7 +182,7 @@ from_folders = pytest.mark.parametrize("start", [".", "below"])
 @pytest.fixture
 def rooted(pytester: pytest.Pytester) -> pytest.Pytester:
     """A repository with an ini file, so that pytest finds its root from a folder below."""
-    (pytester.path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    pytester.makeini("[pytest]")
     pytester.mkdir("below")
     return pytester
 
@@ -209,11 +219,13 @@ def test_the_command_of_a_failure_runs_that_item_alone(
 ):
     decides(SHAPE, failed)
     decides(RANGE, failed)
-    file, args = place(rooted)
+    _, args = place(rooted)
     monkeypatch.chdir(rooted.path / start)
     result = run(rooted, str(rooted.path), BOTH, *args)
     commands = [line.split(None, 1)[1] for line in result.outlines if line.startswith("  rerun ")]
-    again = rooted.runpytest_inprocess(*shlex.split(commands[0])[1:])
+    program, option, *rest = shlex.split(commands[0])
+    assert (program, option) == ("pytest", "--logit-checks")
+    again = run(rooted, *rest)
     assert [line for line in again.outlines if line.startswith("FAILED ")] == [
         line for line in result.outlines if line.startswith("FAILED ") and SHAPE in line
     ]
@@ -247,6 +259,18 @@ def test_an_unnamed_factory_belongs_to_the_module_that_has_it(pytester: pytest.P
     pytester.makepyfile(nets="import torch\n\nnet = torch.nn.Linear(4, 2)")
     found = ids(pytester, "--logit-model=nets:net", "--logit-input-shape=4", "--logit-classes=2", BOTH)
     assert [node.split("::")[0] for node in found] == ["nets.py", "nets.py"]
+
+
+def test_a_model_from_outside_the_repository_has_its_file_in_the_id(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    pytester.makepyfile(**{"library/nets": "import torch\n\ndef net(): return torch.nn.Linear(4, 2)"})
+    monkeypatch.syspath_prepend(pytester.path / "library")
+    repository = pytester.mkdir("repository")
+    (repository / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.chdir(repository)
+    args = ["--logit-model=nets:net", "--logit-input-shape=4", "--logit-classes=2", f"--logit-select={SHAPE}"]
+    assert ids(pytester, *args) == [f"../library/nets.py::net::{SHAPE}"]
 
 
 def test_models_by_option_may_be_several(pytester: pytest.Pytester):
@@ -421,6 +445,10 @@ def test_a_generated_id_pasted_back_is_that_item_alone(
     assert ids(rooted, f"logits::generated::{SHAPE}") == [f"logits::generated::{SHAPE}"]
 
 
+def test_a_generated_id_that_nothing_has_is_an_error_with_workers_too(pytester: pytest.Pytester):
+    assert run(pytester, "logits::generated::output_is_stable", "-n1").ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_all_generated_items_may_be_asked_for(pytester: pytest.Pytester):
     pytester.makeconftest(NET)
     assert ids(pytester, "logits::generated", BOTH) == [f"logits::generated::{SHAPE}", f"logits::generated::{RANGE}"]
@@ -555,13 +583,14 @@ def test_a_skip_has_its_reason_and_the_registrations_line(
 
 # A model that raises
 
+MACHINERY = r"\b(?:pytest_logits|_pytest|pluggy|hypothesis)/\S+"
+
 
 @pytest.mark.parametrize("style", ["auto", "long", "short", "native"])
-@pytest.mark.parametrize("machinery", ["pytest_logits", "_pytest", "pluggy", "hypothesis"])
-def test_a_traceback_is_the_users_own(pytester: pytest.Pytester, style: str, machinery: str):
+def test_a_traceback_is_the_users_own(pytester: pytest.Pytester, style: str):
     pytester.makeconftest(RAISING)
     text = failure(run(pytester, f"--tb={style}", f"--logit-select={SHAPE}"))
-    assert re.findall(rf"\b{machinery}/\S+", text) == []
+    assert re.findall(MACHINERY, text) == []
 
 
 @pytest.mark.parametrize("style", ["auto", "long", "short", "native"])
@@ -598,10 +627,22 @@ def test_a_factory_that_returns_no_module_is_told(pytester: pytest.Pytester, che
 def test_a_mistake_of_registration_shows_no_code_of_ours(pytester: pytest.Pytester):
     pytester.makeconftest(NET.replace("torch.nn.Linear(4, 2)", "3"))
     text = failure(run(pytester, f"--logit-select={SHAPE}"))
-    assert re.findall(r"\b(?:pytest_logits|_pytest|pluggy)/\S+", text) == []
+    assert re.findall(MACHINERY, text) == []
 
 
-def test_an_exit_in_the_model_ends_the_session(pytester: pytest.Pytester):
+def test_a_model_that_exits_is_an_error(pytester: pytest.Pytester):
+    pytester.makeconftest(RAISING.replace('KeyError("my own mistake")', "SystemExit(3)"))
+    assert [found["outcome"] for found in records(pytester, f"--logit-select={SHAPE}")] == ["error"]
+
+
+def test_a_factory_that_skips_is_recorded_with_its_reason(pytester: pytest.Pytester):
+    """As ``pytest.importorskip`` does; silence in the report would read as approval."""
+    pytester.makeconftest(NET.replace("return torch.nn.Linear(4, 2)", "__import__('pytest').skip('needs a library')"))
+    found = records(pytester, f"--logit-select={SHAPE}")
+    assert [(r["outcome"], r["measured"]) for r in found] == [("not_applicable", "needs a library")]
+
+
+def test_an_interruption_in_the_model_ends_the_session(pytester: pytest.Pytester):
     pytester.makeconftest(RAISING.replace('KeyError("my own mistake")', "KeyboardInterrupt"))
     assert run_interrupted(pytester).ret == pytest.ExitCode.INTERRUPTED
 
@@ -776,7 +817,8 @@ def test_the_report_replaces_an_older_one(net: pytest.Pytester):
 
 def test_several_reports_may_be_asked_for(net: pytest.Pytester):
     run(net, "--logit-report=a.json", "--logit-report=b.json")
-    assert (net.path / "a.json").read_text() == (net.path / "b.json").read_text()
+    first, second = (json.loads((net.path / name).read_text())["results"] for name in ("a.json", "b.json"))
+    assert first == second
 
 
 def test_the_report_is_written_where_pytest_was_started(rooted: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
@@ -812,17 +854,34 @@ def test_the_same_seed_gives_the_same_records(repository: pytest.Pytester):
 
 def test_the_records_do_not_depend_on_the_random_state(repository: pytest.Pytester, restored: None):
     first = records(repository, BOTH)
-    torch.rand(3), random.random(), numpy.random.rand()  # noqa: B018
+    torch.manual_seed(3)
+    random.seed(3)
+    numpy.random.seed(3)
     assert without_seconds(first) == without_seconds(records(repository, BOTH))
 
 
+DRAWS = """
+import sys
+from hypothesis import strategies as st
+from pytest_logits.search import smallest
+for name in sys.argv[1:]:
+    __import__(name)
+seen = []
+smallest(st.integers(0, 2**40), lambda n: bool(seen.append(n)), seed=1, examples=100)
+print(seen)
+"""
+
+
+def test_what_is_drawn_does_not_depend_on_numbers_in_the_users_code(pytester: pytest.Pytester):
+    """Hypothesis collects them from every module that is loaded, so an id run alone would draw other examples."""
+    pytester.makepyfile(numerous=f"numbers = {list(range(1_000_000, 1_000_500))}")
+    without, with_numbers = (pytester.run(sys.executable, "-c", DRAWS, *names) for names in ([], ["numerous"]))
+    assert without.outlines == with_numbers.outlines
+
+
 def test_two_workers_give_the_verdicts_of_one(repository: pytest.Pytester):
-    select = f"--logit-select={SHAPE},{RANGE},loss_reaches_its_minimum"
     keys = ("nodeid", "outcome", "cause", "measured", "expected", "proof", "location", "counterexample", "reproduce")
-    one, two = (
-        [{key: found[key] for key in keys} for found in records(repository, select, *args)]
-        for args in ([], ["-n", "2"])
-    )
+    one, two = ([{key: found[key] for key in keys} for found in records(repository, BOTH, *n)] for n in ([], ["-n2"]))
     assert one == two
 
 
@@ -952,78 +1011,96 @@ def test_warnings_of_checks_are_no_errors_of_the_user(net: pytest.Pytester):
 # Five lines in an empty folder
 
 
+class Article(NamedTuple):
+    """A run in a process of its own, as a user would start it."""
+
+    code: int
+    output: str
+    records: dict[tuple[str, str], dict[str, Any]]
+    files: set[str]
+
+    def causes(self, model: str) -> set[str]:
+        return {r["cause"] for (name, _), r in self.records.items() if name == model and r["outcome"] == "failed"}
+
+
 @pytest.fixture(scope="module")
-def article(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, dict[tuple[str, str], dict[str, Any]]]:
-    """Exit code, output and records of a run in a process of its own, as a user would start it."""
+def article(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, str]) -> Article:
     folder = tmp_path_factory.mktemp("article")
-    source = Path(__file__).parent.parent / "docs" / "examples" / "article" / "models.py"
-    (folder / "models.py").write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.copy(Path(__file__).parent.parent / "docs" / "examples" / "article" / "models.py", folder)
     (folder / "conftest.py").write_text(FIVE_LINES, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--logit-checks", "--logit-report=out.json", "-p", "no:cacheprovider"],
         cwd=folder,
-        env=clean_environment(),
+        env=clean_environment,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     results = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"]
-    return done.returncode, done.stdout, {(found["model"], found["check"]): found for found in results}
+    return Article(
+        code=done.returncode,
+        output=done.stdout,
+        records={(found["model"], found["check"]): found for found in results},
+        files={path.name for path in folder.iterdir()},
+    )
 
 
 def section(output: str, title: str) -> str:
-    """One failure, without what differs from machine to machine."""
-    text = between(output, f" {title} ", "____")
-    return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", text)
+    """One failure, without the digits that differ from machine to machine."""
+    _, _, rest = output.partition(f" {title} ")
+    text = re.split(r"^(?:____|====)", rest.partition("\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", text).strip("\n")
 
 
-def test_the_article_fails(article):
-    assert article[0] == pytest.ExitCode.TESTS_FAILED
+def test_the_article_fails(article: Article):
+    assert article.code == pytest.ExitCode.TESTS_FAILED
 
 
-def test_the_articles_first_model_is_told_its_softmax(article):
-    found = {r["cause"] for (model, _), r in article[2].items() if model == "incorrect" and r["outcome"] == "failed"}
-    assert found == {"softmax_before_cross_entropy"}
+def test_the_articles_first_model_is_told_its_softmax(article: Article):
+    assert article.causes("incorrect") == {"softmax_before_cross_entropy"}
 
 
-def test_the_articles_second_model_has_no_failure(article):
-    found = {r["outcome"] for (model, _), r in article[2].items() if model == "correct"}
+def test_the_articles_second_model_has_no_failure(article: Article):
+    found = {r["outcome"] for (model, _), r in article.records.items() if model == "correct"}
     assert found <= {"passed", "not_applicable"}
 
 
-def test_the_articles_third_model_is_told_its_squeeze(article):
-    found = {r["cause"] for (model, _), r in article[2].items() if model == "bce" and r["outcome"] == "failed"}
-    assert found == {"output_shape_depends_on_batch"}
+def test_the_articles_third_model_is_told_its_squeeze(article: Article):
+    assert article.causes("bce") == {"output_shape_depends_on_batch"}
 
 
-def test_the_softmax_is_placed(article):
-    assert "models.py:16" in section(article[1], "incorrect::loss_reaches_its_minimum")
+def test_the_softmax_is_placed(article: Article):
+    code = "        return self.model(x)"
+    line = (Path(__file__).parent.parent / "docs/examples/article/models.py").read_text().splitlines().index(code) + 1
+    assert article.records["incorrect", "loss_reaches_its_minimum"]["location"] == {"file": "models.py", "line": line}
 
 
-def test_the_floor_of_the_softmax_is_told(article):
-    text = between(article[1], " incorrect::loss_reaches_its_minimum ", "____")
-    assert "0.3133" in text
+def test_the_floor_of_the_softmax_is_told(article: Article):
+    assert "0.3133" in between(article.output, " incorrect::loss_reaches_its_minimum ", "____")
 
 
-def test_the_softmax_is_proved(article):
-    proof = article[2]["incorrect", "loss_reaches_its_minimum"]["proof"]
+def test_the_softmax_is_proved(article: Article):
+    proof = article.records["incorrect", "loss_reaches_its_minimum"]["proof"]
     assert proof["with_fix"] < 0.3133 < proof["as_written"]
 
 
-def test_the_softmax_failure_of_the_outputs(article, snapshot: Any):
-    assert section(article[1], "incorrect::outputs_are_logits") == snapshot
+def test_a_run_leaves_nothing_but_its_report(article: Article):
+    assert article.files - {"__pycache__"} == {"conftest.py", "models.py", "out.json"}
 
 
-def test_the_softmax_failure_of_the_loss(article, snapshot: Any):
-    assert section(article[1], "incorrect::loss_reaches_its_minimum") == snapshot
+def test_the_softmax_failure_of_the_outputs(article: Article, snapshot: Any):
+    assert section(article.output, "incorrect::outputs_are_logits") == snapshot
 
 
-def test_the_squeeze_failure(article, snapshot: Any):
-    text = section(article[1] + "\n____", "bce::output_shape_is_stable")
-    assert text.split("\n=")[0] == snapshot
+def test_the_softmax_failure_of_the_loss(article: Article, snapshot: Any):
+    assert section(article.output, "incorrect::loss_reaches_its_minimum") == snapshot
 
 
-def test_no_number_of_a_failure_has_more_digits_than_it_means(article):
-    shown = between(article[1], "= FAILURES =", "= logit checks =")
+def test_the_squeeze_failure(article: Article, snapshot: Any):
+    assert section(article.output, "bce::output_shape_is_stable") == snapshot
+
+
+def test_no_number_of_a_failure_has_more_digits_than_it_means(article: Article):
+    shown = between(article.output, "= FAILURES =", "= logit checks =")
     assert re.findall(r"\d\.\d{7,}", shown) == []

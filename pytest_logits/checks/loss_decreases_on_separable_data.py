@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from pytest_logits.check_registry import check
@@ -33,6 +35,10 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
         return not_applicable("the model has no parameters to train")
     run = learning_run(subject)
     first, least = run.traces[0].losses[0], run.best.least
+    if not math.isfinite(first):
+        return inconclusive(
+            f"the loss is {first} before the first step", expected="a finite loss", evidence=run.evidence()
+        )
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
     measured = f"the loss went from {first:.4f} to {least:.4f} in {run.steps} steps"
