@@ -107,8 +107,8 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
 def load_module(module: str, rootpath: Path, *, reference: str = "") -> Any:
     """Import ``module``, looking also in ``rootpath``, where the user's pyproject.toml lies.
 
-    ``reference`` is what asked for it, for the error. The path stays, as pytest leaves the folder of a root conftest.py:
-    a factory may import more when it is called.
+    ``reference`` is what asked for it, for the error. The path stays, as pytest leaves the folder of a root
+    conftest.py: a factory may import more when it is called.
 
     Raises:
         RegistrationError: the import raises anything; its words are kept.

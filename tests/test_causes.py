@@ -73,12 +73,11 @@ def literals(node: ast.AST) -> Iterator[str]:
 
 
 def causes_in(path: Path) -> set[str]:
-    """The causes that a module gives: in ``cause=...``, in what is assigned to ``cause``, in what cause_of() returns."""
+    """The causes that a module gives, in ``cause=...`` and in what is assigned to ``cause``; the region is none."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.keyword) and node.arg == "cause":
-            found.update(literals(node.value))
-        elif isinstance(node, ast.Assign) and "cause" in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}:
+        assigned = isinstance(node, ast.Assign) and any(getattr(n, "id", "") == "cause" for n in ast.walk(node))
+        if assigned or (isinstance(node, ast.keyword) and node.arg == "cause"):
             found.update(word for word in literals(node.value) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word))
     return found - {"log_simplex"}
 
@@ -176,12 +175,13 @@ MEASURED: dict[tuple[str, str], Callable[[], float]] = {
 }
 CONDITIONS = {
     ("softmax_before_cross_entropy", "0.1"),  # the step size
+    ("softmax_before_cross_entropy", ".05"),  # a bound: test_double_softmax_learns_nothing_...
     ("sigmoid_before_bce_with_logits", "0.5"),  # the threshold
     ("prediction_disagrees_with_logits", "0.5"),  # the threshold
 }
 
 
-@pytest.mark.parametrize(("name", "number"), MEASURED, ids="-".join)
+@pytest.mark.parametrize(("name", "number"), MEASURED, ids=[" ".join(key) for key in MEASURED])
 def test_a_number_on_a_page_is_what_is_measured(name: str, number: str):
     digits = len(number.split(".")[1])
     assert round(MEASURED[name, number](), digits) == float(number)
@@ -236,14 +236,16 @@ def test_double_softmax_does_not_keep_a_model_from_classifying():
         loss.backward()
         optimizer.step()
     assert torch.equal((x @ weight.T).argmax(dim=1), y)
-    assert float(loss.detach()) > 0.3132
+    assert float(loss.detach()) > math.log(1 + 1 / math.e)
 
 
 def test_sigmoid_before_bce_with_logits_keeps_the_loss_in_these_bounds_and_predicts_class_1():
     outputs = torch.sigmoid(9 * torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    for label, (low, high) in {1: (0.3132, 0.6932), 0: (0.6931, 1.3133)}.items():
+    half, low, high = math.log(2), math.log(1 + 1 / math.e), math.log(1 + math.e)
+    rounding = 4 * torch.finfo(torch.float64).eps
+    for label, (least, most) in {1: (low, half), 0: (half, high)}.items():
         each = F.binary_cross_entropy_with_logits(outputs, torch.full_like(outputs, label), reduction="none")
-        assert low <= float(each.min()) <= float(each.max()) <= high
+        assert least - rounding <= float(each.min()) <= float(each.max()) <= most + rounding
     assert bool((outputs > 0).all())
     assert bool((torch.sigmoid(outputs) > 0.5).all())
 
