@@ -74,6 +74,8 @@ def check_classifier(
         raise ValueError(f"profile={profile!r} is not known; {nearest(profile, PROFILES)}")
     settings = Settings(seed=seed, profile=PROFILES[profile])
     file, line = caller(1)
+    if getattr(model_or_factory, "__name__", "") == "<lambda>":
+        arguments = {"name": "model", **arguments}
     subject = Subject(make_spec(model_or_factory, file=file, line=line, arguments=arguments), settings)
     results = []
     for check in selected_checks(select=select, ignore=ignore):
@@ -83,8 +85,8 @@ def check_classifier(
             lambda: subject.passes,
             model=subject.name,
             nodeid=f"{subject.name}::{check.name}",
-            settings=settings,
             root=Path.cwd(),
+            rerun=f"check_classifier(..., select=[{check.name!r}], seed={seed}, profile={profile!r})",
         )
         results.append(run.result)
     return Report(tuple(results))

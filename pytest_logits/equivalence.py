@@ -83,21 +83,20 @@ def exact_reference(loss: Any, *, two_columns: bool) -> Reference | None:
         def call(scores: Tensor, labels: Tensor) -> Tensor:
             return value(scores, labels, w0=w0, w1=w1, eps=eps, reduction=reduction, by_weight=by_weight)
 
-        return Reference(
-            name, call, max(w0, w1) / (min(w0, w1) if by_weight and min(w0, w1) > 0 else 1.0), reduction == "sum"
-        )
+        # A weighted mean divided by its weights is no larger than its rows; smoothing adds the other class's share.
+        ratio = 1 + eps / 2 * max(w0, w1) / min(w0, w1) if min(w0, w1) > 0 else 1.0
+        averaged = by_weight and reduction == "mean"
+        return Reference(name, call, ratio if averaged else max(w0, w1), reduction == "sum")
 
     if isinstance(loss, str):
         return reference() if loss in ("cross_entropy", "nll_loss", "bce_with_logits") else None
-    if isinstance(loss, nn.CrossEntropyLoss) or type(loss) is nn.NLLLoss:
+    if type(loss) in (nn.CrossEntropyLoss, nn.NLLLoss):
+        if loss.reduction == "none" or loss.ignore_index in (0, 1):
+            return None
         w0, w1 = (1.0, 1.0) if loss.weight is None else (float(loss.weight[0]), float(loss.weight[1]))
         eps = getattr(loss, "label_smoothing", 0.0)
-        return (
-            reference(w0=w0, w1=w1, eps=eps, reduction=loss.reduction, by_weight=True)
-            if loss.reduction != "none"
-            else None
-        )
-    if isinstance(loss, nn.BCEWithLogitsLoss) and loss.weight is None and loss.reduction != "none":
+        return reference(w0=w0, w1=w1, eps=eps, reduction=loss.reduction, by_weight=True)
+    if type(loss) is nn.BCEWithLogitsLoss and loss.weight is None and loss.reduction != "none":
         w1 = 1.0 if loss.pos_weight is None else float(loss.pos_weight)
         return reference(w1=w1, reduction=loss.reduction)
     return None
@@ -149,15 +148,14 @@ def recognise(
         return Family(f"{right}, averaged")
     if matches(lambda z, y: as_bce(margin(z), y).sum()):
         return Family(f"{right}, summed")
-    scores, labels = batches[0]
 
     def example(form: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Any]:
-        return {
-            "logits": scores.tolist(),
-            "labels": labels.tolist(),
-            "loss": float(loss(scores, labels)),
-            "reference": float(form(scores.double(), labels.double())),
-        }
+        """The batch on which the loss is farthest from what it should be."""
+        told = []
+        for scores, labels in batches:
+            value, wanted = float(loss(scores, labels)), float(form(scores.double(), labels.double()))
+            told.append({"logits": scores.tolist(), "labels": labels.tolist(), "loss": value, "reference": wanted})
+        return max(told, key=lambda one: abs(one["loss"] - one["reference"]))
 
     def paired(z: Tensor, y: Tensor) -> Tensor:
         return as_bce(margin(z), y).mean()
@@ -170,7 +168,7 @@ def recognise(
 
     if matches(crossed):
         return Family(
-            f"{right} of every row against every label, averaged over all {len(labels)} x {len(labels)} pairs",
+            f"{right} of every row against every label, averaged over all pairs",
             "broadcast_targets",
             f"{right} of each row against its own label",
             example(paired),

@@ -28,14 +28,12 @@ class GeneratedSubjects:
 
     def decide(self, check: Check) -> Verdict:
         """The verdict over all drawn classifiers. Two classes are drawn more often: some properties need them."""
-        outcomes: Counter[str] = Counter()
         verdicts: dict[GeneratedClassifier, Verdict] = {}
 
         def fails(classifier: GeneratedClassifier) -> bool:
-            verdict = self._verdict(check, classifier)
-            outcomes[verdict.outcome] += 1
-            verdicts[classifier] = verdict
-            return verdict.outcome == "failed"
+            if classifier not in verdicts:
+                verdicts[classifier] = self._verdict(check, classifier)
+            return verdicts[classifier].outcome == "failed"
 
         found = smallest(
             st.one_of(classifiers(max_classes=2), classifiers()),
@@ -43,6 +41,7 @@ class GeneratedSubjects:
             seed=derive_seed(self.settings.seed, NAME, check.name),
             examples=self.settings.profile.classifiers,
         )
+        outcomes = Counter(verdict.outcome for verdict in verdicts.values())
         told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
         if found is not None:
             verdict = verdicts[found]

@@ -14,7 +14,7 @@ from pytest_logits.check_registry import Check
 from pytest_logits.finding import Passes, Result, Verdict
 from pytest_logits.model import ModelSpec
 from pytest_logits.report import failure_text
-from pytest_logits.runner import run_check
+from pytest_logits.runner import reproduce, run_check
 from pytest_logits.settings import Settings
 
 OURS = Path(pytest_logits.__file__).parent
@@ -64,10 +64,8 @@ class LogitItem(pytest.Item):
             self.passes,
             model=self.model,
             nodeid=self.nodeid,
-            settings=self.settings,
             root=self.config.rootpath,
-            rerun=self._pasteable_id(),
-            options=self.options,
+            rerun=reproduce(self._pasteable_id(), self.settings, self.options),
         )
         self.result = run.result
         self.user_properties.append(("logit_outcome", run.result.outcome))

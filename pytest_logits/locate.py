@@ -52,6 +52,9 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         source = next(iter(tensors_in(list(args))), None)
         shape = tuple(source.shape) if source is not None else ()
+        if source is not None and source.numel() == self._size:
+            # An operation in place writes over what it is given.
+            source = source.clone()
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
             frame = sys._getframe(1)

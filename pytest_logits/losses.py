@@ -4,9 +4,9 @@ A loss is judged by what it computes. The named ones and torch's own modules are
 probed with free scores, and classified by the identities that tell the families apart:
 
 - a loss that applies softmax itself does not change when a constant is added to a row's scores;
-- a loss on log-probabilities is affine in its scores;
+- a loss on log-probabilities is linear in its scores;
 - a loss on probabilities changes by the same amount each time its scores are halved;
-- a loss that applies a sigmoid itself keeps growing on a wrong score far from zero.
+- a loss that applies a sigmoid itself keeps growing on a wrong score far from zero, and far less on a right one.
 """
 
 from __future__ import annotations
@@ -109,31 +109,57 @@ def infer_nature(loss: LossFunction, *, classes: int | None, multilabel: bool, d
 
     def value(z: Tensor) -> float:
         try:
-            return float(loss(z, labels))
+            return float(loss(z, labels).detach())
         except (RuntimeError, ValueError, IndexError):
             return math.nan
 
     def same(a: float, b: float) -> bool:
         return math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4)
 
-    at = value(scores)
+    wrong = -_direction(labels, scores)
+    unknown = Nature(takes="unknown", form="categorical" if width > 1 and not multilabel else "bernoulli")
+    if width == 1 and value(scores) == value(20 * wrong) == value(-20 * wrong) == 0:
+        return Nature(takes="logits", form="categorical")
     if width > 1 and not multilabel:
-        varies = not same(at, value(-scores))
-        if varies and same(value(scores + 3), at) and same(value(scores - 3), at):
-            return Nature(takes="logits", form="categorical")
-        if varies and same(value(2 * scores) + value(0 * scores), 2 * at):
-            return Nature(takes="log_probabilities", form="categorical")
-        p = F.softmax(scores, dim=1)
-        halved, quartered = value(p / 2) - value(p), value(p / 4) - value(p / 2)
-        if halved > 0.1 and same(halved, quartered):
-            return Nature(takes="probabilities", form="categorical")
-    wrong = _direction(labels, scores) * -1
-    if value(20 * wrong) > value(10 * wrong) + 1 and value(-10 * wrong) < value(10 * wrong):
+        return _over_classes(value, same, scores) or _over_columns(value, same, scores, -wrong) or unknown
+    grows_wrong, grows_right = value(20 * wrong) - value(10 * wrong), value(-20 * wrong) - value(-10 * wrong)
+    if grows_wrong > max(1, 2 * grows_right) and value(-10 * wrong) < value(10 * wrong):
         return Nature(takes="logits", form="bernoulli")
-    inside = value(0.5 + 0.4 * wrong) - value(0.5 - 0.4 * wrong)
-    if inside > 0.1 and not value(20 * wrong) > value(10 * wrong):
-        return Nature(takes="probabilities", form="bernoulli")
-    return Nature(takes="unknown", form="categorical" if width > 1 and not multilabel else "bernoulli")
+    return _over_columns(value, same, scores, -wrong) or unknown
+
+
+def _over_classes(
+    value: Callable[[Tensor], float], same: Callable[[float, float], bool], scores: Tensor
+) -> Nature | None:
+    at = value(scores)
+    varies = not same(at, value(-scores))
+    if varies and same(value(scores + 3), at) and same(value(scores - 3), at):
+        return Nature(takes="logits", form="categorical")
+    # An expected error of probabilities, 1 - p, is affine too, but not 0 at 0.
+    if varies and same(value(2 * scores), 2 * at) and same(value(0 * scores), 0):
+        return Nature(takes="log_probabilities", form="categorical")
+    p = F.softmax(scores, dim=1)
+    halved, quartered = value(p / 2) - value(p), value(p / 4) - value(p / 2)
+    if halved > 0.1 and same(halved, quartered):
+        return Nature(takes="probabilities", form="categorical")
+    return None
+
+
+def _over_columns(
+    value: Callable[[Tensor], float], same: Callable[[float, float], bool], scores: Tensor, direction: Tensor
+) -> Nature | None:
+    """BCE over every column, on logits or on probabilities, up to a factor."""
+    targets = (direction + 1) / 2
+    forms: dict[Takes, Callable[[Tensor], Tensor]] = {
+        "logits": lambda z: F.binary_cross_entropy_with_logits(z, targets),
+        "probabilities": lambda p: F.binary_cross_entropy(p, targets),
+    }
+    for takes, form in forms.items():
+        draws = [z if takes == "logits" else torch.sigmoid(z) for z in (scores, -scores, scores / 2, 0 * scores)]
+        ratios = [value(draw) / float(form(draw)) for draw in draws]
+        if ratios[0] > 0 and all(same(ratio, ratios[0]) for ratio in ratios):
+            return Nature(takes=takes, form="bernoulli")
+    return None
 
 
 def _direction(labels: Tensor, scores: Tensor) -> Tensor:
@@ -187,7 +213,4 @@ def known_nature(loss: Any) -> Nature | None:
     """The nature of a named loss or of one of torch's own modules; None for any other callable."""
     if isinstance(loss, str):
         return NAMED[loss][1]
-    for kind, nature in MODULES.items():
-        if isinstance(loss, kind):
-            return nature
-    return None
+    return MODULES.get(type(loss))

@@ -79,7 +79,8 @@ def write_whole(path: Path, text: str) -> None:
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent, text=True)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        # A path that is no Unicode has lone surrogates, which JSON can escape and UTF-8 cannot encode.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         umask = os.umask(0)
         os.umask(umask)

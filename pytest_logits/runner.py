@@ -31,10 +31,8 @@ def run_check(
     *,
     model: str,
     nodeid: str,
-    settings: Settings,
     root: Path,
-    rerun: str | None = None,
-    options: tuple[str, ...] = (),
+    rerun: str,
 ) -> Run:
     """``verdict_of()`` with the process left as it was. An exception becomes the outcome ``error``, never a verdict.
 
@@ -44,10 +42,8 @@ def run_check(
         passes: the passes counted so far; what ``verdict_of`` adds is the check's.
         model: the model's name.
         nodeid: the item's id.
-        settings: named in the command that runs this check again.
         root: locations are given relative to this folder.
-        rerun: the id to paste, where that differs from ``nodeid``.
-        options: what else the command needs to run this check again.
+        rerun: what to type to run this check again.
     """
     before, started = passes(), time.perf_counter()
     error: BaseException | None = None
@@ -73,7 +69,7 @@ def run_check(
         fix=cause(verdict.cause).fix if verdict.cause else "",
         passes=passes() - before,
         seconds=time.perf_counter() - started,
-        reproduce=reproduce(rerun or nodeid, settings, options),
+        reproduce=rerun,
     )
     return Run(result, error)
 

@@ -14,6 +14,9 @@ def selected_checks(*, select: Iterable[str] = (), ignore: Iterable[str] = ()) -
     Raises:
         ValueError: a word is neither a check's name nor a tag.
     """
+    for option, given in (("select", select), ("ignore", ignore)):
+        if isinstance(given, str):
+            raise ValueError(f"{option}={given!r} must be a list of names and tags, such as [{given!r}]")
     checks = all_checks()
     known = [c.name for c in checks] + sorted({tag for c in checks for tag in c.tags})
     wanted, unwanted = list(select), list(ignore)

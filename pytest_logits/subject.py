@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from pytest_logits import data
 from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
-from pytest_logits.losses import NAMED, Nature, encode_targets, infer_nature, known_nature
+from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import ModelSpec
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings, derive_seed
@@ -216,9 +216,12 @@ class Subject:
         """
         found = self.spec.logits(output) if self.spec.logits is not None else _find_logits(output)
         if not isinstance(found, Tensor) or not found.is_floating_point():
-            what = "the function logits=" if self.spec.logits is not None else "the model"
-            kind = f"a {found.dtype} tensor" if isinstance(found, Tensor) else type(output).__name__
-            raise SubjectError(f"{what} of {self.name!r} must give a floating-point tensor of scores; it gave {kind}")
+            own = self.spec.logits is not None
+            what, hint = ("logits=", "") if own else ("the model", "; pass logits= to say where the scores are")
+            kind = f"a {found.dtype} tensor" if isinstance(found, Tensor) else type(found if own else output).__name__
+            raise SubjectError(
+                f"{what} of {self.name!r} must give a floating-point tensor of scores; it gave {kind}{hint}"
+            )
         return found
 
     def backward(self, loss: Tensor) -> None:
@@ -243,9 +246,8 @@ class Subject:
         if known is not None:
             return known
         shape = self.sample_logits.shape
-        guess = Nature(takes="unknown", form="bernoulli" if self.spec.task != "multiclass" else "categorical")
         return infer_nature(
-            lambda z, y: self._compute_loss(z, y, guess),
+            lambda z, y: self._compute_loss(z, y),
             classes=shape[1] if len(shape) > 1 else None,
             multilabel=self.multilabel,
             dtype=self.dtype,
@@ -272,11 +274,13 @@ class Subject:
         Raises:
             SubjectError: the loss returns no scalar.
         """
-        return self._compute_loss(logits, labels, self.nature)
+        return self._compute_loss(logits, labels)
 
-    def _compute_loss(self, logits: Tensor, labels: Tensor, nature: Nature) -> Tensor:
-        loss = self.loss_object
-        targets = encode_targets(labels, logits, encoding=self.spec.targets, form=nature.form)
+    def _compute_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss, known = self.loss_object, known_nature(self.loss_object)
+        # A loss of the user's own is fed by its task: what it turns out to compute comes later.
+        form: Form = known.form if known else "categorical" if self.spec.task == "multiclass" else "bernoulli"
+        targets = encode_targets(labels, logits, encoding=self.spec.targets, form=form)
         value = (NAMED[loss][0] if isinstance(loss, str) else loss)(logits, targets)
         if not isinstance(value, Tensor) or value.numel() != 1:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

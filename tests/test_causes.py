@@ -60,7 +60,7 @@ def test_an_unknown_cause_is_a_key_error():
 
 def test_the_causes_are_the_files():
     files = {path.stem for path in Path(causes.__file__).parent.glob("*.py")} - {"__init__"}
-    assert NAMES == sorted(files)
+    assert sorted(files) == NAMES
 
 
 # Checks and causes.
@@ -119,7 +119,7 @@ LABELS = torch.arange(200)
 
 
 def best_and_worst(confine: Callable[[Tensor], Tensor], classes: int) -> tuple[float, float]:
-    """Cross entropy of the scores that an activation lets through, the true class at one end and the rest at the other."""
+    """Cross entropy of what an activation lets through, with the true class at one end and the rest at the other."""
     y = LABELS % classes
     direction = 2 * F.one_hot(y, classes).double() - 1
     best, worst = (float(F.cross_entropy(confine(1000 * sign * direction), y)) for sign in (1, -1))

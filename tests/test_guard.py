@@ -41,10 +41,14 @@ def test_everything_is_restored():
 
 
 def test_everything_is_restored_when_the_block_raises():
+    def fails() -> None:
+        with preserved_state():
+            disturb()
+            raise ZeroDivisionError
+
     before = state()
-    with pytest.raises(ZeroDivisionError), preserved_state():
-        disturb()
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert state() == before
 
 

@@ -287,8 +287,8 @@ def test_free_scores_at_the_scales_of_the_scan_are_free(width: int):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("region", ["simplex", "unit"])
 def test_undo_gives_the_scores_back(region: Any, dtype: torch.dtype):
-    # Rounding p to a unit u moves log p by u, and logit(p) by u / (1 - p), which is u e**|z| or less. Scores are at most
-    # 5 here, and each map takes a few roundings: 8 in all.
+    # Rounding p to a unit u moves log p by u, and logit(p) by u / (1 - p), which is u e**|z| or less. Scores are at
+    # most 5 here, and each map takes a few roundings: 8 in all.
     rng = torch.Generator().manual_seed(0)
     z = torch.empty(1000, 5, dtype=dtype).uniform_(-5, 5, generator=rng)
     back = undo(region)(confine(region)(z))

@@ -15,8 +15,8 @@ from pytest_logits.stakes import Stakes
 from pytest_logits.subject import Subject
 from tests.zoo import sound
 
-# The bounds below are those of float64 and of the margins that are searched: 64 is the largest, and behind it the scores
-# of an activation are within 1e-27 of its end.
+# The bounds below are those of float64 and of the margins that are searched: 64 is the largest, and with it the scores
+# behind an activation are within 1e-27 of its end.
 EXACT = 1e-12
 
 
@@ -28,7 +28,7 @@ def stakes_of(classes: int, *, outputs: int | None = None, task: str = "multicla
         line=1,
         arguments={"name": "net", "input_shape": (10,), "num_classes": classes, "task": task, **arguments},
     )
-    rows = torch.arange(4 * classes)
+    rows = torch.arange(max(12, classes))
     labels = (rows.unsqueeze(1) + torch.arange(classes)) % 2 if task == "multilabel" else rows % classes
     return Stakes.of(Subject(spec, Settings()), labels)
 
@@ -99,7 +99,7 @@ def test_class_weights_leave_the_floor_where_it_is():
 
 
 def test_label_smoothing_lifts_the_least_and_the_floor():
-    # The smoothed target is .91 and nine times .01; behind softmax the margin is at most 1, which is below the best one.
+    # The smoothed target is .91 and nine times .01; behind softmax the margin is at most 1, less than the best one.
     stakes = stakes_of(10, loss=nn.CrossEntropyLoss(label_smoothing=0.1))
     entropy = -(0.91 * math.log(0.91) + 0.09 * math.log(0.01))
     assert stakes.least == pytest.approx(entropy, abs=3e-10)  # as in test_losses.py: what golden section leaves

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pytest_logits.guard import preserved_state
+from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, Trace, learning_run
+from pytest_logits.model import make_spec
+from pytest_logits.settings import PROFILES, Settings
+from pytest_logits.subject import Subject
+from tests.zoo import faults, sound
+
+BUDGET = PROFILES["standard"].learning
+
+
+def subject_of(factory: Any, **arguments: Any) -> Subject:
+    defaults: dict[str, Any] = {"name": "net", "num_classes": 3}
+    if "vocab_size" not in arguments:
+        defaults["input_shape"] = (10,)
+    spec = make_spec(factory, file=Path(__file__), line=1, arguments={**defaults, **arguments})
+    return Subject(spec, Settings())
+
+
+@pytest.fixture(autouse=True)
+def state_kept():
+    with preserved_state():
+        yield
+
+
+def spent(run: LearningRun) -> bool:
+    """Whether a run took all the steps of the profile: a loss before each, and one after the last."""
+    return [(t.step_size, len(t.losses) - 1) for t in run.traces] == list(BUDGET)
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments"),
+    [
+        (lambda: sound.MLP(3), {}),
+        (lambda: sound.CNN(3), sound.IMAGE),
+        (lambda: sound.LSTM(3), sound.TOKENS),
+        (lambda: sound.OneLogit(False), {"task": "binary", "num_classes": 2}),
+        (lambda: sound.MLP(6), {"task": "multilabel", "num_classes": 6}),
+        (lambda: sound.LogSoftmax(3), {"loss": "nll_loss"}),
+        (lambda: sound.Softmax(3), {"loss": sound.wants_probabilities}),
+        (lambda: sound.MLP(3), {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}),
+        (lambda: sound.ZeroHead(3), {}),
+    ],
+    ids=["MLP", "CNN", "LSTM", "one logit", "multilabel", "NLL", "own NLL", "smoothed", "zero head"],
+)
+def test_a_sound_model_reaches_the_goal_and_stops_there(factory: Any, arguments: dict[str, Any]):
+    run = LearningRun(subject_of(factory, **arguments))
+    assert run.traces[-1].reached
+    assert run.best.least < run.goal < run.stakes.squashed_floor
+    assert not spent(run)
+    # It stops at the first loss that is below.
+    assert all(loss >= run.goal for loss in run.traces[-1].losses[:-1])
+
+
+def test_the_first_trace_that_reaches_the_goal_is_the_last():
+    run = LearningRun(subject_of(lambda: sound.MLP(3)))
+    assert [t.step_size for t in run.traces] == [BUDGET[0][0]]
+
+
+def test_every_backward_pass_is_counted():
+    subject = subject_of(lambda: sound.MLP(3))
+    subject.region  # noqa: B018
+    before = subject.passes
+    run = LearningRun(subject)
+    # One loss more than steps, as the last is not stepped from; a sample of logits is looked at besides.
+    assert (subject.passes - before).backward == run.steps - 1
+
+
+def test_a_run_is_trained_once_for_a_subject():
+    subject = subject_of(lambda: sound.MLP(3))
+    assert learning_run(subject) is learning_run(subject)
+
+
+def test_a_run_is_repeatable():
+    first, second = (LearningRun(subject_of(lambda: sound.CNN(3), **sound.IMAGE)) for _ in range(2))
+    assert first.evidence() == second.evidence()
+
+
+@pytest.mark.parametrize("factory", [faults.SoftmaxFunction, faults.SigmoidMLP, faults.TanhMLP])
+def test_a_squashed_model_sits_on_its_floor_and_stops_there(factory: Any):
+    run = LearningRun(subject_of(lambda: factory(3)))
+    (trace,) = run.traces
+    floor = run.floors[run.subject.region]
+    assert not trace.reached
+    assert trace.accuracy == 1
+    # Nothing confined gets below its floor but by rounding; it stops within a share of what there is to learn.
+    room = run.stakes.at_zero - run.stakes.least
+    assert floor - 1e-6 <= trace.losses[-1] < floor + ARRIVED * room
+    assert len(trace.losses) - 1 < BUDGET[0][1]
+
+
+def test_a_squashed_model_that_is_slow_gets_the_whole_budget():
+    run = LearningRun(subject_of(lambda: faults.SoftmaxFunction(100), num_classes=100))
+    assert spent(run)
+    assert run.holds("simplex")
+
+
+@pytest.mark.parametrize(
+    ("factory", "region", "arguments"),
+    [
+        (faults.SoftmaxFunction, "simplex", {}),
+        (faults.SoftmaxFunction, "simplex", {"num_classes": 100}),
+        (faults.SigmoidMLP, "unit", {}),
+        (faults.TanhMLP, "symmetric", {}),
+        (faults.ReLUMLP, "nonnegative", {}),
+        (faults.SigmoidMLP, "unit", {"task": "multilabel"}),
+        (faults.SoftmaxFunction, "simplex", {"task": "multilabel"}),
+    ],
+    ids=["softmax", "softmax 100", "sigmoid", "tanh", "relu", "sigmoid multilabel", "softmax multilabel"],
+)
+def test_a_proof_is_below_the_goal(factory: Any, region: Any, arguments: dict[str, Any]):
+    classes = arguments.get("num_classes", 3)
+    run = LearningRun(subject_of(lambda: factory(classes), **arguments))
+    proof = run.prove(region)
+    assert proof is not None
+    assert proof.with_fix < proof.goal == run.goal
+    assert proof.as_written == run.best.least
+    assert proof.steps is not None
+    assert 0 < proof.steps <= max(steps for _, steps in BUDGET) + 1
+
+
+def test_there_is_no_proof_where_undoing_changes_nothing():
+    # The gradient is zero with the activation and without.
+    run = LearningRun(subject_of(lambda: nn.Sequential(sound.MLP(3).requires_grad_(False), nn.Softmax(dim=1))))
+    assert run.prove("simplex") is None
+
+
+@pytest.mark.parametrize("factory", [lambda: faults.ReLUModule(3), lambda: InPlace(3)], ids=["module", "method"])
+def test_a_relu_that_works_in_place_has_the_same_proof(factory: Any):
+    # Its input is overwritten, so it takes care to train on what went in and not on what came out.
+    assert LearningRun(subject_of(factory)).prove("nonnegative") == LearningRun(
+        subject_of(lambda: faults.ReLUMLP(3))
+    ).prove("nonnegative")
+
+
+class InPlace(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).relu_()
+
+
+def test_sparse_gradients_train():
+    class Sparse(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(200, 16, sparse=True)
+            self.head = nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.embed(x).mean(dim=1))
+
+    run = LearningRun(subject_of(Sparse, **sound.TOKENS))
+    assert run.best.reached
+    assert run.best.accuracy == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_a_trace(value: float):
+    # Of the model's own scores only: what the loss can be with free ones is finite.
+    def loss(z: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(z, y) * (value if z.requires_grad else 1)
+
+    run = LearningRun(subject_of(lambda: sound.MLP(3), loss=loss))
+    assert [len(t.losses) for t in run.traces] == [1]
+    assert math.isnan(run.best.least)
+    assert run.subject.passes.backward == 0
+
+
+def test_a_model_with_no_gradient_is_given_up_after_a_few_steps():
+    def all_zero() -> nn.Module:
+        model = nn.Sequential(nn.Linear(10, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3, bias=False))
+        for p in model.parameters():
+            nn.init.zeros_(p)
+        return model
+
+    run = LearningRun(subject_of(all_zero))
+    (trace,) = run.traces
+    assert not trace.gradient
+    assert len(trace.losses) == SILENT_STEPS
+    assert not trace.rows_differ
+
+
+@pytest.mark.parametrize("factory", [lambda: sound.MLP(3).requires_grad_(False), lambda: Detached(3)])
+def test_a_model_that_cannot_train_is_looked_at_once(factory: Any):
+    run = LearningRun(subject_of(factory))
+    (trace,) = run.traces
+    assert not trace.gradient
+    assert len(trace.losses) == 1
+    assert run.subject.passes.backward == 0
+
+
+class Detached(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).detach()
+
+
+def test_a_gradient_that_is_silenced_once_does_not_end_the_run():
+    class Silenced(sound.MLP):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return self.net(x) * (0 if self.calls == 1 else 1)
+
+    run = LearningRun(subject_of(lambda: Silenced(3)))
+    assert run.best.gradient
+    assert run.best.least < run.fallen(run.best.losses[0])
+
+
+# Goals.
+
+
+def test_the_goal_lies_below_the_floor_of_what_the_outputs_may_be_confined_to():
+    run = LearningRun(subject_of(lambda: sound.MLP(3)))
+    # The outputs have left [-1, 1], so softmax and sigmoid are the lowest floor that is left.
+    assert run.best.extent.bound > 1
+    expected = run.stakes.least + GOAL * (math.log(1 + 2 / math.e) - run.stakes.least)
+    # float32: a few units of 1.2e-7.
+    assert run.goal == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_goal_of_log_probabilities_is_what_they_cannot_give():
+    run = LearningRun(subject_of(lambda: sound.MLP(3), loss="nll_loss"))
+    assert run.goal == run.impossible < run.stakes.least
+    assert run.best.least < run.impossible
+
+
+def test_a_fall_is_a_tenth_of_what_there_is_to_gain():
+    run = LearningRun(subject_of(lambda: sound.MLP(3)))
+    assert run.fallen(1.0) == pytest.approx(1 - FALL * (1 - run.stakes.least), abs=1e-12)
+    # A loss that starts at its least has nothing to fall.
+    assert run.fallen(run.stakes.least) == run.stakes.least
+
+
+def test_the_best_trace_has_the_lowest_finite_loss():
+    run = LearningRun(subject_of(lambda: sound.MLP(3)))
+    run.traces = [Trace(1.0, losses=[math.nan]), Trace(2.0, losses=[3.0, 2.0, math.inf]), Trace(3.0, losses=[2.5])]
+    assert run.best.step_size == 2.0
+    assert run.best.least == 2.0
+
+
+def test_evidence_tells_all_traces():
+    run = LearningRun(subject_of(lambda: faults.SoftmaxFunction(100), num_classes=100))
+    evidence = run.evidence()
+    assert evidence["step_sizes"] == [size for size, _ in BUDGET]
+    assert evidence["steps"] == [steps + 1 for _, steps in BUDGET]
+    assert evidence["classes_predicted"] == max(t.most_predicted for t in run.traces)
+    assert evidence["lowest_loss"] == [t.least for t in run.traces]
+    assert len(evidence["loss_curve"]) == len(run.best.losses)
+    assert round(evidence["floors"]["simplex"], 4) == 3.6222
+    assert "nonnegative" not in evidence["floors"]

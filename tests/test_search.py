@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from pytest_logits.search import smallest
+from pytest_logits.strategies import classifiers, logits
+
+
+def test_the_smallest_value_is_found():
+    assert smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100) == 123
+
+
+def test_lists_shrink_to_as_few_and_as_small_elements_as_show_it():
+    assert smallest(st.lists(st.integers(0, 99)), lambda v: len(v) >= 2 and max(v) > 7, seed=0, examples=200) == [0, 8]
+
+
+def test_tensors_shrink_too():
+    found = smallest(logits(max_classes=3), lambda z: bool((z > 5).any()), seed=0, examples=200)
+    assert found is not None
+    assert found.tolist() == [[0.0, 6.0]]
+
+
+def test_nothing_is_found_where_nothing_goes_wrong():
+    assert smallest(st.integers(), lambda n: False, seed=0, examples=50) is None
+
+
+def test_nothing_is_found_among_no_values():
+    assert smallest(st.integers().filter(lambda n: False), lambda n: True, seed=0, examples=50) is None
+
+
+@pytest.mark.parametrize("examples", [1, 7, 60])
+def test_no_more_values_are_looked_at_than_asked_for(examples: int):
+    seen: list[int] = []
+
+    def fine(n: int) -> bool:
+        seen.append(n)
+        return False
+
+    smallest(st.integers(0, 10**9), fine, seed=0, examples=examples)
+    assert len(seen) == examples
+
+
+def looked_at(seed: int) -> list[Any]:
+    seen: list[Any] = []
+    smallest(classifiers(), lambda c: bool(seen.append(c)), seed=seed, examples=20)
+    return seen
+
+
+def test_the_same_seed_looks_at_the_same_values_whatever_ran_before():
+    first = looked_at(1)
+    random.seed(5)
+    torch.manual_seed(5)
+    looked_at(2)
+    assert looked_at(1) == first
+    assert looked_at(3) != first
+
+
+def test_the_random_states_are_left_alone():
+    before = random.getstate(), torch.random.get_rng_state()
+    looked_at(1)
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, ValueError, AssertionError, RuntimeError])
+def test_an_exception_of_the_users_passes_through(error: type[Exception]):
+    def raises(n: int) -> bool:
+        raise error("the user's own")
+
+    with pytest.raises(error, match="the user's own"):
+        smallest(st.integers(), raises, seed=0, examples=10)
+
+
+def test_an_exception_while_shrinking_passes_through():
+    def goes_wrong(n: int) -> bool:
+        if n < 50:
+            raise ZeroDivisionError("the user's own")
+        return n >= 100
+
+    with pytest.raises(ZeroDivisionError, match="the user's own"):
+        smallest(st.integers(0, 10**6), goes_wrong, seed=0, examples=100)
+
+
+def test_no_example_database_is_written(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100)
+    assert list(tmp_path.iterdir()) == []
