@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Region = Literal["simplex", "log_simplex", "unit", "symmetric", "bounded", "nonnegative", "free"]
+Region = Literal["simplex", "wrong_simplex", "log_simplex", "unit", "symmetric", "bounded", "nonnegative", "free"]
 
 # The flat end of an activation shows as a pile: a quarter of the values within one per cent of the same bound, at each
 # of three parameter scales that are four times apart. Scores that are not bounded grow with the scale instead.
@@ -44,15 +44,22 @@ def row_sum_tolerance(dtype: torch.dtype, width: int) -> float:
     return unit * (4 + math.log2(max(width, 1))) if dtype in (torch.float32, torch.float64) else unit
 
 
+def _log_tolerance(tolerance: float) -> float:
+    """The same for the logarithm of a sum of exponentials, whose terms carry the rounding of their logarithms."""
+    return 4 * tolerance + 1e-6
+
+
 @dataclass
 class Extent:
     """The smallest facts about a growing set of outputs that decide in which regions all of them lie."""
 
     rows: int = 0
+    dropped: int = 0
     low: float = math.inf
     high: float = -math.inf
     sum_gap: float = 0.0
     log_gap: float = 0.0
+    wrong_axes: dict[int, bool] = field(default_factory=dict)
     tolerance: float = 0.0
     width: int = 1
     samples: list[Tensor] = field(default_factory=list, repr=False)
@@ -60,10 +67,13 @@ class Extent:
     def add(self, logits: Tensor, *, keep: bool = False) -> None:
         """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample."""
         scores = logits.detach()
+        self._sum_other_axes(scores)
         scores = scores.unsqueeze(1) if scores.ndim < 2 else scores.movedim(1, -1).flatten(0, -2)
         self.tolerance = row_sum_tolerance(scores.dtype, scores.shape[1])
         scores = scores.double()
-        scores = scores[scores.isfinite().all(dim=1)]
+        finite = scores.isfinite().all(dim=1)
+        self.dropped += int((~finite).sum())
+        scores = scores[finite]
         if scores.numel() == 0:
             return
         self.width = scores.shape[1]
@@ -75,12 +85,26 @@ class Extent:
         if keep:
             self.samples.append(scores.flatten())
 
+    def _sum_other_axes(self, scores: Tensor) -> None:
+        """Note the axes other than that of the classes along which everything so far, or its exponential, sums to 1."""
+        if not bool(scores.isfinite().all()):
+            return
+        for axis, size in enumerate(scores.shape):
+            if axis != 1 and size > 1:
+                bound = row_sum_tolerance(scores.dtype, size)
+                gap = float((scores.double().sum(dim=axis) - 1).abs().max())
+                log_gap = float(scores.double().logsumexp(dim=axis).abs().max())
+                normalised = gap <= bound or log_gap <= _log_tolerance(bound)
+                self.wrong_axes[axis] = self.wrong_axes.get(axis, True) and normalised
+
     def holds(self, region: Region) -> bool:
         """Whether every output so far lies in the region."""
         if region == "simplex":
             return self.width > 1 and self.low >= 0 and self.sum_gap <= self.tolerance
+        if region == "wrong_simplex":
+            return self.wrong_axis is not None
         if region == "log_simplex":
-            return self.width > 1 and self.high <= self.tolerance and self.log_gap <= 4 * self.tolerance + 1e-6
+            return self.width > 1 and self.high <= self.tolerance and self.log_gap <= _log_tolerance(self.tolerance)
         if region == "unit":
             return self.low >= 0 and self.high <= 1
         if region == "symmetric":
@@ -88,6 +112,11 @@ class Extent:
         if region == "nonnegative":
             return self.low >= 0
         return True
+
+    @property
+    def wrong_axis(self) -> int | None:
+        """The first axis other than that of the classes along which the outputs are normalised; None if none is."""
+        return next((axis for axis, always in self.wrong_axes.items() if always), None)
 
     @property
     def is_nearly_log_normalised(self) -> bool:
@@ -123,6 +152,8 @@ def confirmed_region(extent: Extent) -> Region:
         return "free"
     if extent.holds("simplex"):
         return "simplex"
+    if extent.holds("wrong_simplex"):
+        return "wrong_simplex"
     if extent.holds("log_simplex"):
         return "log_simplex"
     if extent.holds("unit") and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):

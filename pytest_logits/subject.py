@@ -39,6 +39,10 @@ class SubjectError(Exception):
     """The model, or a function registered with it, does not behave as declared. Says which and how to mend it."""
 
 
+class DoesNotApply(Exception):
+    """What a check needs is not to be had, for a reason that another check reports. Becomes not_applicable."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SeparableBatch:
     """Inputs that separate the classes, with labels; ``distinct`` is False where the inputs are all alike."""
@@ -292,6 +296,28 @@ class Subject:
         return (
             self.nature.form == "categorical" and self.nature.takes != "unknown" and (len(shape) < 2 or shape[1] == 1)
         )
+
+    def targets(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """The labels as the loss is fed with them."""
+        return encode_targets(labels, logits, encoding=self.spec.targets, form=self.nature.form)
+
+    @cached_property
+    def refusal(self) -> Exception | None:
+        """What the loss raises on scores of zero in the shape of the model's; None where it takes its targets."""
+        count, dense = len(self.sample_logits), self.sample_logits.shape[2:]
+        labels = torch.arange(count) % self.num_classes
+        if self.multilabel:
+            labels = (torch.arange(count).unsqueeze(1) + torch.arange(self.num_classes)) % 2
+        elif dense:
+            labels = labels.view(-1, *(1 for _ in dense)).expand(-1, *dense)
+        try:
+            self.loss(torch.zeros_like(self.sample_logits), labels)
+        except SubjectError:
+            raise
+        except Exception as error:
+            # A loss may raise anything about its targets; targets_fit_loss reports it in torch's words.
+            return error
+        return None
 
     def decide(self, logits: Tensor) -> Tensor:
         """The decisions that the loss implies: class indices (N, ...), or multi-hot (N, K)."""

@@ -19,6 +19,7 @@ from pytest_logits.subject import BENT, SCAN_ROWS, SCATTER, Subject
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
+    "wrong_simplex": "normalised along another axis than the classes",
     "log_simplex": "log-probabilities: the exponentials of every row sum to 1",
     "unit": "sigmoids: every score lies in [0, 1] and piles up at its ends",
     "symmetric": "bounded: every score lies in [-1, 1] and piles up at its ends",
@@ -39,15 +40,17 @@ def outputs_are_logits(subject: Subject) -> Verdict:
 
     Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
     softmax_before_bce_with_logits, probabilities_into_nll_loss, logits_into_nll_loss, logits_into_bce_loss,
-    bounded_logits, single_column_cross_entropy, log_probabilities_into_cross_entropy (advice).
+    bounded_logits, softmax_over_wrong_dim, single_column_cross_entropy, log_probabilities_into_cross_entropy (advice).
     """
     nature = subject.nature
     if nature.takes == "unknown":
         return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
     if subject.has_single_column:
         return _single_column(subject)
-    if subject.scan.rows == 0:
-        return inconclusive("no row of the outputs is finite")
+    if subject.scan.rows <= subject.scan.dropped:
+        return inconclusive(f"{subject.scan.dropped} rows of the outputs are not finite, {subject.scan.rows} are")
+    if subject.region == "wrong_simplex":
+        return _wrong_axis(subject)
     stakes = subject.remember("scan stakes", lambda: _stakes(subject))
     evidence = _evidence(subject.scan, subject.region)
     if nature.takes == "logits":
@@ -137,13 +140,24 @@ def _judge_normalised(subject: Subject, evidence: dict[str, Any]) -> Verdict:
     )
 
 
+def _wrong_axis(subject: Subject) -> Verdict:
+    axis = subject.scan.wrong_axis
+    name, shape = "the batch axis" if axis == 0 else f"axis {axis}", tuple(subject.sample_logits.shape)
+    return Verdict(
+        outcome="failed",
+        cause="softmax_over_wrong_dim",
+        measured=f"the outputs {shape} are normalised along {name}: {_range(subject.scan)}",
+        expected="if they are normalised at all, then along the class axis, axis 1",
+        location=activation_place(subject, amount=0.0),
+        counterexample={"batch_size": SCAN_ROWS, "axis": axis},
+        evidence=_evidence(subject.scan, subject.region),
+    )
+
+
 def _single_column(subject: Subject) -> Verdict:
-    shape = tuple(subject.sample_logits.shape)
-    zeros = torch.zeros(SCAN_ROWS, dtype=torch.long)
-    losses: list[float] = []
-    for scale in (0.0, 5.0, -5.0):
-        scores = subject.sample_logits.new_full((SCAN_ROWS, 1), scale)
-        losses.append(float(subject.loss(scores, zeros)))
+    sample = subject.sample_logits
+    shape, zeros = tuple(sample.shape), torch.zeros(SCAN_ROWS, dtype=torch.long)
+    losses = [float(subject.loss(torch.full_like(sample, scale), zeros)) for scale in (0.0, 5.0, -5.0)]
     told = ", ".join(f"{value:.4g}" for value in losses)
     return Verdict(
         outcome="failed",
