@@ -94,10 +94,11 @@ def record(call: Callable[[], Any], *, size: int | None = None, copies: bool = F
 
 
 def producer(operations: list[Operation], final: Tensor) -> Operation | None:
-    """The first operation whose result already has the final values: what comes after it changes nothing."""
-    wanted = final.detach().flatten()
+    """The first operation whose result already has the final values, in any order: what follows only moves them."""
+    wanted = final.detach().flatten().sort().values
     for operation in operations:
-        if operation.values is not None and torch.equal(operation.values.flatten(), wanted):
+        values = operation.values
+        if values is not None and values.dtype == wanted.dtype and torch.equal(values.flatten().sort().values, wanted):
             return operation
     return None
 

@@ -26,6 +26,8 @@ PILE_SCALES = 3
 # a free score is a fair coin at each of them, and none of its values is exactly 0.
 CLIPPED_SETTINGS = 16
 CLIPPED_SHARE = 0.1
+# Row sums of scores in the hundreds of thousands, by hand in float32: 1e5 units of 1.2e-7.
+COARSE = 0.02
 # Rows of log-probabilities have a logsumexp of 0. log(softmax + 1e-7) at K = 1000 is 1e-4 off; free scores are off by
 # about log K. Between the two nothing is decided.
 LOG_GAP = 0.1
@@ -64,8 +66,12 @@ class Extent:
     width: int = 1
     samples: list[Tensor] = field(default_factory=list, repr=False)
 
-    def add(self, logits: Tensor, *, keep: bool = False) -> None:
-        """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample."""
+    def add(self, logits: Tensor, *, keep: bool = False, coarse: bool = False) -> None:
+        """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample.
+
+        ``coarse`` rows come from scores so large that a softmax written by hand may round its sums to a hundredth:
+        exp(z - logsumexp(z)) is off by |z| units in the last place.
+        """
         scores = logits.detach()
         self._sum_other_axes(scores)
         scores = scores.unsqueeze(1) if scores.ndim < 2 else scores.movedim(1, -1).flatten(0, -2)
@@ -80,8 +86,11 @@ class Extent:
         self.rows += len(scores)
         self.low = min(self.low, float(scores.min()))
         self.high = max(self.high, float(scores.max()))
-        self.sum_gap = max(self.sum_gap, float((scores.sum(dim=1) - 1).abs().max()))
-        self.log_gap = max(self.log_gap, float(scores.logsumexp(dim=1).abs().max()))
+        sum_gap, log_gap = float((scores.sum(dim=1) - 1).abs().max()), float(scores.logsumexp(dim=1).abs().max())
+        if not coarse or sum_gap > COARSE:
+            self.sum_gap = max(self.sum_gap, sum_gap)
+        if not coarse or log_gap > COARSE:
+            self.log_gap = max(self.log_gap, log_gap)
         if keep:
             self.samples.append(scores.flatten())
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pytest_logits.losses import least_loss
 from pytest_logits.regions import Region, confine, is_material
-from pytest_logits.subject import DoesNotApply, Subject
+from pytest_logits.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Stakes:
     @classmethod
     def of(cls, subject: Subject, labels: Tensor) -> Stakes:
         """For labels (N,), spread over the dense axes that the model's scores have."""
-        if subject.refusal is not None:
-            raise DoesNotApply(f"{subject.loss_name} refuses its targets, see targets_fit_loss: {subject.refusal}")
+        subject.require_targets()
         sample = subject.sample_logits
         dense = sample.shape[2:]
         if dense and labels.ndim == 1:

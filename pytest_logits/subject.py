@@ -203,6 +203,12 @@ class Subject:
         """One counted forward pass, and the scores in what it returns."""
         return self.extract(self.forward(model, inputs))
 
+    def scores(self, model: nn.Module, inputs: Any, *, purpose: str) -> Tensor:
+        """The logits to look at: detached, without a graph, from the random state that ``purpose`` names."""
+        seed_everything(self.seed(purpose))
+        with torch.no_grad():
+            return self.logits_of(model, inputs).detach()
+
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """One counted forward pass: the model's output as it is."""
         self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
@@ -235,9 +241,7 @@ class Subject:
     @cached_property
     def sample_logits(self) -> Tensor:
         """Scores of a fresh copy on random inputs, detached, (16, K, ...), (16, 1) or (16,)."""
-        seed_everything(self.seed("sample"))
-        with torch.no_grad():
-            return self.logits_of(self.fresh(), self.inputs(SCAN_ROWS, "scan")).detach()
+        return self.scores(self.fresh(), self.inputs(SCAN_ROWS, "scan"), purpose="sample")
 
     @cached_property
     def nature(self) -> Nature:
@@ -319,6 +323,16 @@ class Subject:
             return error
         return None
 
+    def require_targets(self) -> None:
+        """Say that a check does not apply where the loss refuses its targets.
+
+        Raises:
+            DoesNotApply: it does.
+        """
+        if self.refusal is not None:
+            said = str(self.refusal).splitlines()[0]
+            raise DoesNotApply(f"{self.loss_name} refuses its targets, see targets_fit_loss: {said}")
+
     def decide(self, logits: Tensor) -> Tensor:
         """The decisions that the loss implies: class indices (N, ...), or multi-hot (N, K)."""
         if not self.multilabel and logits.ndim > 1 and logits.shape[1] > 1:
@@ -339,9 +353,8 @@ class Subject:
         inputs = self.inputs(SCAN_ROWS, "scan")
 
         def look(amount: float, variant: int = 0) -> None:
-            seed_everything(self.seed("scan"))
-            with torch.no_grad():
-                extent.add(self.logits_of(self.scattered(amount, variant), inputs), keep=True)
+            logits = self.scores(self.scattered(amount, variant), inputs, purpose="scan")
+            extent.add(logits, keep=True, coarse=amount > 1)
 
         for amount in SCATTER:
             look(amount)

@@ -47,6 +47,7 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
         return runs or not_applicable(
             "the two losses meet at two logits of one example, or at a single one; this model has neither"
         )
+    subject.require_targets()
     exact = equivalence.exact_reference(subject.loss_object, two_columns=two)
     verdict = _compare(subject, exact, two_columns=two) if exact else _recognise(subject, two_columns=two)
     return (_training_runs(subject) or verdict) if verdict.outcome == "passed" else verdict

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.checks.examples_are_independent import tolerance
 from pytest_logits.finding import Verdict, passed
-from pytest_logits.guard import seed_everything
 from pytest_logits.locate import Operation, first_place
 from pytest_logits.subject import BENT, SCAN_ROWS, Subject
 
@@ -28,7 +26,7 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     gap = allowed = 0.0
     for amount in (0.0, BENT):
         model = subject.scattered(amount).eval()
-        first, second = (_logits(subject, model, inputs, purpose) for purpose in ("first", "second"))
+        first, second = (subject.scores(model, inputs, purpose=purpose) for purpose in ("first", "second"))
         largest = float(torch.maximum(first.abs().max(), second.abs().max()))
         gap, allowed = float((first - second).abs().max()), tolerance(first.dtype, largest)
         if gap > allowed:
@@ -59,9 +57,3 @@ def _draws(operation: Operation) -> bool:
     if not any(word in operation.name for word in RANDOM):
         return False
     return operation.source is None or not torch.equal(operation.result, operation.source)
-
-
-def _logits(subject: Subject, model: nn.Module, inputs: object, purpose: str) -> Tensor:
-    seed_everything(subject.seed(purpose))
-    with torch.no_grad():
-        return subject.logits_of(model, inputs)

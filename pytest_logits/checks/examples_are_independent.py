@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
-from pytest_logits.guard import seed_everything
 from pytest_logits.locate import leak_place
 from pytest_logits.subject import BENT, Subject, index_rows, tensors_in
 
@@ -34,10 +33,10 @@ def examples_are_independent(subject: Subject) -> Verdict:
         model = subject.scattered(amount).eval()
         for kept in (0, ROWS // 2):
             mixed = _keep_one(inputs, others, kept)
-            first, second = (_logits(subject, model, batch) for batch in (inputs, mixed))
+            first, second = (subject.scores(model, batch, purpose="independent") for batch in (inputs, mixed))
             if not bool(first[kept].isfinite().all() & second[kept].isfinite().all()):
                 continue
-            if bool((first != _logits(subject, model, inputs)).any()):
+            if bool((first != subject.scores(model, inputs, purpose="independent")).any()):
                 return not_applicable("evaluation is random, so a difference would say nothing")
             largest = float(torch.maximum(first[kept].abs().max(), second[kept].abs().max()))
             gap, allowed = float((first[kept] - second[kept]).abs().max()), tolerance(first.dtype, largest)
@@ -92,9 +91,3 @@ def _keep_one(inputs: object, others: object, kept: int) -> object:
     if isinstance(inputs, tuple | list) and isinstance(others, tuple | list):
         return tuple(_keep_one(a, b, kept) for a, b in zip(inputs, others, strict=True))
     return index_rows(inputs, torch.arange(ROWS), ROWS)
-
-
-def _logits(subject: Subject, model: torch.nn.Module, inputs: object) -> Tensor:
-    seed_everything(subject.seed("independent"))
-    with torch.no_grad():
-        return subject.logits_of(model, inputs)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, passed
-from pytest_logits.guard import seed_everything
 from pytest_logits.locate import reshape_place
 from pytest_logits.search import smallest
 from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError
@@ -77,11 +76,9 @@ class _Observed:
 
 
 def _observe(subject: Subject, model: torch.nn.Module, count: int) -> _Observed:
-    seed_everything(subject.seed("shape"))
     inputs = subject.inputs(count, "shape")
     try:
-        with torch.no_grad():
-            return _Observed(tuple(subject.logits_of(model, inputs).shape))
+        return _Observed(tuple(subject.scores(model, inputs, purpose="shape").shape))
     except SubjectError:
         raise
     except Exception as error:

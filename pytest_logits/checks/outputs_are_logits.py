@@ -8,14 +8,18 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
+from pytest_logits import data
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Proof, Verdict, inconclusive, not_applicable, passed
-from pytest_logits.guard import seed_everything
-from pytest_logits.locate import activation_place
+from pytest_logits.locate import activation_place, loss_place
+from pytest_logits.losses import Form, activation_inside, known_nature
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, SCAN_ROWS, SCATTER, Subject
+
+# Batches on which a loss is held against the activated ones; one that equals them all by chance does not exist.
+DRAWS = 4
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
@@ -43,6 +47,9 @@ def outputs_are_logits(subject: Subject) -> Verdict:
     bounded_logits, softmax_over_wrong_dim, single_column_cross_entropy, log_probabilities_into_cross_entropy (advice).
     """
     nature = subject.nature
+    inside = _inside_the_loss(subject)
+    if inside is not None:
+        return inside
     if nature.takes == "unknown":
         return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
     if subject.has_single_column:
@@ -56,6 +63,34 @@ def outputs_are_logits(subject: Subject) -> Verdict:
     if nature.takes == "logits":
         return _judge_logits(subject, stakes, evidence)
     return _judge_normalised(subject, evidence)
+
+
+def _inside_the_loss(subject: Subject) -> Verdict | None:
+    """A loss of the user's own that applies the activation itself, on logits that need none."""
+    if known_nature(subject.loss_object) is not None or subject.has_single_column or subject.refusal is not None:
+        return None
+    form: Form = "categorical" if subject.spec.task == "multiclass" else "bernoulli"
+    causes = set()
+    for draw in range(DRAWS):
+        rng = data.generator(subject.seed(f"inside the loss {draw}"))
+        scores = (2 * torch.randn(subject.sample_logits.shape, generator=rng)).to(subject.dtype)
+        labels = data.random_labels(len(scores), subject.num_classes, rng, multilabel=subject.multilabel)
+        labels = (
+            labels.view(-1, *(1 for _ in scores.shape[2:])).expand(-1, *scores.shape[2:]) if scores.ndim > 2 else labels
+        )
+        causes.add(activation_inside(subject.loss, labels, scores, form=form))
+    (cause, *more) = causes
+    if cause is None or more:
+        return None
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=f"on {DRAWS} drawn batches of logits {subject.loss_name} equals a loss of activated logits",
+        expected="the same loss of the logits themselves",
+        location=loss_place(subject),
+        counterexample={"logits": [[0.0, 0.0]], "note": "any logits: the activation is inside the loss"},
+        evidence={"draws": DRAWS},
+    )
 
 
 def _stakes(subject: Subject) -> Stakes:
@@ -190,9 +225,7 @@ def _smallest_batch(subject: Subject, region: Region) -> dict[str, Any] | None:
     model = subject.fresh().eval()
 
     def outputs(count: int) -> torch.Tensor:
-        seed_everything(subject.seed("smallest batch"))
-        with torch.no_grad():
-            return subject.logits_of(model, subject.inputs(count, "smallest batch"))
+        return subject.scores(model, subject.inputs(count, "smallest batch"), purpose="smallest batch")
 
     def shows(count: int) -> bool:
         try:

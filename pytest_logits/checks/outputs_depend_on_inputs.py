@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, not_applicable, passed
-from pytest_logits.guard import seed_everything
 from pytest_logits.subject import BENT, SCAN_ROWS, Subject, tensors_in
 
 SETTINGS = (0.0, 1.0, BENT)
@@ -27,9 +24,7 @@ def outputs_depend_on_inputs(subject: Subject) -> Verdict:
         return not_applicable("inputs= gives sixteen equal examples")
     spreads = []
     for amount in SETTINGS:
-        seed_everything(subject.seed("depend"))
-        with torch.no_grad():
-            logits = subject.logits_of(subject.scattered(amount).eval(), inputs)
+        logits = subject.scores(subject.scattered(amount).eval(), inputs, purpose="depend")
         spreads.append(float((logits - logits[:1]).abs().max()))
         if bool((logits != logits[:1]).any()):
             return passed(f"the logits of {SCAN_ROWS} inputs differ by up to {spreads[-1]:.3g}")

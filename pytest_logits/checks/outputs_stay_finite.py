@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, inconclusive, passed
-from pytest_logits.guard import seed_everything
 from pytest_logits.locate import first_place
 from pytest_logits.search import smallest
 from pytest_logits.subject import SCAN_ROWS, Subject
@@ -73,10 +72,8 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
 
 
 def _logits(subject: Subject, model: nn.Module, scale: float, count: int) -> Tensor:
-    seed_everything(subject.seed("finite"))
     inputs = subject.inputs(count, "finite")
-    with torch.no_grad():
-        return subject.logits_of(model, scale * inputs if scale != 1.0 else inputs)
+    return subject.scores(model, scale * inputs if scale != 1.0 else inputs, purpose="finite")
 
 
 def _bad(logits: Tensor) -> Tensor:

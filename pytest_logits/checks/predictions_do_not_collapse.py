@@ -107,8 +107,8 @@ def _predict(subject: Subject, run: LearningRun, trace: Trace) -> tuple[Tensor, 
     assert predict is not None
     assert model is not None
     model.eval()
+    decided = subject.decide(subject.scores(model, run.batch.inputs, purpose="collapse"))
     with torch.no_grad():
-        decided = subject.decide(subject.logits_of(model, run.batch.inputs))
         predicted = predict(model, run.batch.inputs)
     if not isinstance(predicted, Tensor) or predicted.shape != run.labels.shape:
         kind = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
