@@ -209,6 +209,13 @@ class Subject:
         with torch.no_grad():
             return self.logits_of(model, inputs).detach()
 
+    def predict(self, model: nn.Module, inputs: Any) -> Any:
+        """What the registered ``predict=`` gives, without a graph; counted as one forward pass."""
+        assert self.spec.predict is not None
+        self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
+        with torch.no_grad():
+            return self.spec.predict(model, inputs)
+
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """One counted forward pass: the model's output as it is."""
         self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)

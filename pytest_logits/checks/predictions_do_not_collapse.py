@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
@@ -103,13 +102,11 @@ def _train_to_confidence(run: LearningRun) -> Trace | None:
 
 
 def _predict(subject: Subject, run: LearningRun, trace: Trace) -> tuple[Tensor, Tensor]:
-    predict, model = subject.spec.predict, trace.model
-    assert predict is not None
+    model = trace.model
     assert model is not None
     model.eval()
     decided = subject.decide(subject.scores(model, run.batch.inputs, purpose="collapse"))
-    with torch.no_grad():
-        predicted = predict(model, run.batch.inputs)
+    predicted = subject.predict(model, run.batch.inputs)
     if not isinstance(predicted, Tensor) or predicted.shape != run.labels.shape:
         kind = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
         raise DoesNotApply(
