@@ -48,9 +48,7 @@ def predictions_match_logits(subject: Subject) -> Verdict:
             logits = subject.scores(model, inputs, purpose="predict")
             first = amount == AMOUNTS[0] and variant == 0
             if first and bool((logits != subject.scores(model, inputs, purpose="predict again")).any()):
-                return not_applicable(
-                    "evaluation is random, so a prediction may differ from the logits of another pass"
-                )
+                return not_applicable("evaluation is random, so a prediction may differ from another pass")
             decided = subject.decide(logits)
             before = [module.training for module in model.modules()]
             predicted = subject.predict(model, inputs)
