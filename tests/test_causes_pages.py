@@ -1,4 +1,4 @@
-"""The two examples on each cause's page, run: the bad one is found by its own cause and no other, the good one is sound."""
+"""The two examples on each cause's page, run: the bad one is found by its own cause alone, the good one is sound."""
 
 from __future__ import annotations
 

@@ -2,14 +2,20 @@
 
 BCE with logits accepts -1 and is then unbounded below: at target -1 it is softplus(z) + z, which falls without
 end.
-
-Bad:
-
-    F.binary_cross_entropy_with_logits(z, 2 * y - 1)
-
-Use instead:
-
-    F.binary_cross_entropy_with_logits(z, y)
 """
 
 FIX = "encode the classes as 0 and 1"
+
+BAD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=2, task="binary", targets="signed")
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 1))
+"""
+
+GOOD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=2, task="binary", targets="column")
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 1))
+"""
+
+SEEN: tuple[tuple[str, str], ...] = ()
