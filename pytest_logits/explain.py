@@ -27,8 +27,7 @@ def explain(name: str) -> str:
     if name in checks:
         return f"{name} (check)\nclaims that {checks[name].claim}\n\n{checks[name].doc}"
     if name in cause_names():
-        found = cause(name)
-        return f"{name} (cause)\n\n{found.page}\n\nFix: {found.fix}."
+        return f"{name} (cause)\n\n{cause(name).page}"
     raise pytest.UsageError(
         f"--logit-explain {name}: no such check or cause; {nearest(name, [*checks, *cause_names()])}"
     )

@@ -44,8 +44,9 @@ class Operation:
 
 
 class _Recorder(TorchFunctionMode):
-    def __init__(self, size: int | None) -> None:
+    def __init__(self, size: int | None, *, copies: bool = False) -> None:
         super().__init__()
+        self._copies = copies
         self.operations: list[Operation] = []
         self._size = size
 
@@ -59,7 +60,7 @@ class _Recorder(TorchFunctionMode):
         if isinstance(result, Tensor):
             frame = sys._getframe(1)
             place, module = _calling_line(frame), _calling_module(frame)
-            kept = result.detach().clone() if result.numel() == self._size else None
+            kept = result.detach().clone() if self._copies or result.numel() == self._size else None
             name = getattr(func, "__name__", str(func))
             self.operations.append(Operation(name, source, shape, result, kept, place, module))
         return result
@@ -88,18 +89,19 @@ def _calling_module(frame: FrameType | None) -> nn.Module | None:
     return None
 
 
-def record(call: Callable[[], Any], *, size: int | None = None) -> tuple[Any, list[Operation]]:
-    """Run ``call`` and record its torch operations; values are kept of results with ``size`` elements."""
-    with _Recorder(size) as recorder:
+def record(call: Callable[[], Any], *, size: int | None = None, copies: bool = False) -> tuple[Any, list[Operation]]:
+    """Run ``call`` and record its torch operations; values are kept of results with ``size`` elements, or of all."""
+    with _Recorder(size, copies=copies) as recorder:
         result = call()
     return result, recorder.operations
 
 
 def producer(operations: list[Operation], final: Tensor) -> Operation | None:
-    """The first operation whose result already has the final values: what comes after it changes nothing."""
-    wanted = final.detach().flatten()
+    """The first operation whose result already has the final values, in any order: what follows only moves them."""
+    wanted = final.detach().flatten().sort().values
     for operation in operations:
-        if operation.values is not None and torch.equal(operation.values.flatten(), wanted):
+        values = operation.values
+        if values is not None and values.dtype == wanted.dtype and torch.equal(values.flatten().sort().values, wanted):
             return operation
     return None
 
@@ -146,6 +148,42 @@ def reshape_place(subject: Subject, count: int) -> Location | None:
         if place is None
         else at(*place, note=f"{lost[-1].name}(): {lost[-1].source_shape} to {tuple(lost[-1].result.shape)}")
     )
+
+
+def first_place(
+    subject: Subject, model: nn.Module, wanted: Callable[[Operation], bool], *, count: int
+) -> Location | None:
+    """The line of the first torch call of a forward pass that ``wanted`` picks out."""
+    seed_everything(subject.seed("locate"))
+    inputs = subject.inputs(count, "scan")
+    with torch.no_grad():
+        _, operations = record(lambda: subject.logits_of(model, inputs))
+    found = next((o for o in operations if o.place is not None and wanted(o)), None)
+    return None if found is None or found.place is None else at(*found.place, note=f"{found.name}()")
+
+
+def leak_place(
+    subject: Subject, model: nn.Module, inputs: Any, mixed: Any, *, kept: int, count: int
+) -> Location | None:
+    """The line where the example ``kept`` first differs between two batches that have only this example in common.
+
+    A result belongs to the example along any axis of the batch's size; a result with no such axis mixes examples.
+    """
+    traces = []
+    for batch in (inputs, mixed):
+        seed_everything(subject.seed("locate"))
+        with torch.no_grad():
+            traces.append(record(lambda batch=batch: subject.logits_of(model, batch), copies=True)[1])
+    for one, other in zip(*traces, strict=False):
+        if one.values is None or other.values is None or one.place is None or one.result.shape != other.result.shape:
+            continue
+        axes = [axis for axis, size in enumerate(one.values.shape) if size == count]
+        pairs = [(one.values.select(a, kept), other.values.select(a, kept)) for a in axes] or [
+            (one.values, other.values)
+        ]
+        if all(bool((a != b).any()) for a, b in pairs):
+            return at(*one.place, note=f"{one.name}()")
+    return None
 
 
 def loss_place(subject: Subject) -> Location | None:

@@ -209,6 +209,40 @@ def least_loss(
     return least if math.isfinite(least) else math.nan
 
 
+def activation_inside(loss: LossFunction, labels: Tensor, scores: Tensor, *, form: Form) -> str | None:
+    """The cause that a loss of the user's own has in itself: it equals a torch loss on activated scores.
+
+    Args:
+        loss: ``(scores, labels) -> scalar``.
+        labels: int64 (N,).
+        scores: drawn ones, (N, K, ...), (N, 1) or (N,).
+        form: what the loss is over.
+    """
+    index = "index" if form == "categorical" else None
+    targets = encode_targets(labels, scores, encoding=index, form=form)
+    wide = scores.ndim > 1 and scores.shape[1] > 1
+    made: dict[str, Callable[[], Tensor]] = {}
+    if wide and form == "categorical":
+        softmax = F.softmax(scores, dim=1)
+        made["softmax_before_cross_entropy"] = lambda: F.cross_entropy(softmax, targets)
+        made["sigmoid_before_cross_entropy"] = lambda: F.cross_entropy(torch.sigmoid(scores), targets)
+        made["bounded_logits"] = lambda: F.cross_entropy(torch.tanh(scores), targets)
+        made["probabilities_into_nll_loss"] = lambda: F.nll_loss(softmax, targets)
+    if form == "bernoulli":
+        made["sigmoid_before_bce_with_logits"] = lambda: F.binary_cross_entropy_with_logits(scores.sigmoid(), targets)
+    if wide and form == "bernoulli":
+        softmax = F.softmax(scores, dim=1)
+        made["softmax_before_bce_with_logits"] = lambda: F.binary_cross_entropy_with_logits(softmax, targets)
+    try:
+        value = float(loss(scores, labels))
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    for cause, make in made.items():
+        if math.isclose(value, float(make()), rel_tol=1e-5):
+            return cause
+    return None
+
+
 def known_nature(loss: Any) -> Nature | None:
     """The nature of a named loss or of one of torch's own modules; None for any other callable."""
     if isinstance(loss, str):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Region = Literal["simplex", "log_simplex", "unit", "symmetric", "bounded", "nonnegative", "free"]
+Region = Literal["simplex", "wrong_simplex", "log_simplex", "unit", "symmetric", "bounded", "nonnegative", "free"]
 
 # The flat end of an activation shows as a pile: a quarter of the values within one per cent of the same bound, at each
 # of three parameter scales that are four times apart. Scores that are not bounded grow with the scale instead.
@@ -26,6 +26,8 @@ PILE_SCALES = 3
 # a free score is a fair coin at each of them, and none of its values is exactly 0.
 CLIPPED_SETTINGS = 16
 CLIPPED_SHARE = 0.1
+# Row sums of scores in the hundreds of thousands, by hand in float32: 1e5 units of 1.2e-7.
+COARSE = 0.02
 # Rows of log-probabilities have a logsumexp of 0. log(softmax + 1e-7) at K = 1000 is 1e-4 off; free scores are off by
 # about log K. Between the two nothing is decided.
 LOG_GAP = 0.1
@@ -44,43 +46,74 @@ def row_sum_tolerance(dtype: torch.dtype, width: int) -> float:
     return unit * (4 + math.log2(max(width, 1))) if dtype in (torch.float32, torch.float64) else unit
 
 
+def _log_tolerance(tolerance: float) -> float:
+    """The same for the logarithm of a sum of exponentials, whose terms carry the rounding of their logarithms."""
+    return 4 * tolerance + 1e-6
+
+
 @dataclass
 class Extent:
     """The smallest facts about a growing set of outputs that decide in which regions all of them lie."""
 
     rows: int = 0
+    dropped: int = 0
     low: float = math.inf
     high: float = -math.inf
     sum_gap: float = 0.0
     log_gap: float = 0.0
+    wrong_axes: dict[int, bool] = field(default_factory=dict)
     tolerance: float = 0.0
     width: int = 1
     samples: list[Tensor] = field(default_factory=list, repr=False)
 
-    def add(self, logits: Tensor, *, keep: bool = False) -> None:
-        """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample."""
+    def add(self, logits: Tensor, *, keep: bool = False, coarse: bool = False) -> None:
+        """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample.
+
+        ``coarse`` rows come from scores so large that a softmax written by hand may round its sums to a hundredth:
+        exp(z - logsumexp(z)) is off by |z| units in the last place.
+        """
         scores = logits.detach()
+        self._sum_other_axes(scores)
         scores = scores.unsqueeze(1) if scores.ndim < 2 else scores.movedim(1, -1).flatten(0, -2)
         self.tolerance = row_sum_tolerance(scores.dtype, scores.shape[1])
         scores = scores.double()
-        scores = scores[scores.isfinite().all(dim=1)]
+        finite = scores.isfinite().all(dim=1)
+        self.dropped += int((~finite).sum())
+        scores = scores[finite]
         if scores.numel() == 0:
             return
         self.width = scores.shape[1]
         self.rows += len(scores)
         self.low = min(self.low, float(scores.min()))
         self.high = max(self.high, float(scores.max()))
-        self.sum_gap = max(self.sum_gap, float((scores.sum(dim=1) - 1).abs().max()))
-        self.log_gap = max(self.log_gap, float(scores.logsumexp(dim=1).abs().max()))
+        sum_gap, log_gap = float((scores.sum(dim=1) - 1).abs().max()), float(scores.logsumexp(dim=1).abs().max())
+        if not coarse or sum_gap > COARSE:
+            self.sum_gap = max(self.sum_gap, sum_gap)
+        if not coarse or log_gap > COARSE:
+            self.log_gap = max(self.log_gap, log_gap)
         if keep:
             self.samples.append(scores.flatten())
+
+    def _sum_other_axes(self, scores: Tensor) -> None:
+        """Note the axes other than that of the classes along which everything so far, or its exponential, sums to 1."""
+        if not bool(scores.isfinite().all()):
+            return
+        for axis, size in enumerate(scores.shape):
+            if axis != 1 and size > 1:
+                bound = row_sum_tolerance(scores.dtype, size)
+                gap = float((scores.double().sum(dim=axis) - 1).abs().max())
+                log_gap = float(scores.double().logsumexp(dim=axis).abs().max())
+                normalised = gap <= bound or log_gap <= _log_tolerance(bound)
+                self.wrong_axes[axis] = self.wrong_axes.get(axis, True) and normalised
 
     def holds(self, region: Region) -> bool:
         """Whether every output so far lies in the region."""
         if region == "simplex":
             return self.width > 1 and self.low >= 0 and self.sum_gap <= self.tolerance
+        if region == "wrong_simplex":
+            return self.wrong_axis is not None
         if region == "log_simplex":
-            return self.width > 1 and self.high <= self.tolerance and self.log_gap <= 4 * self.tolerance + 1e-6
+            return self.width > 1 and self.high <= self.tolerance and self.log_gap <= _log_tolerance(self.tolerance)
         if region == "unit":
             return self.low >= 0 and self.high <= 1
         if region == "symmetric":
@@ -88,6 +121,11 @@ class Extent:
         if region == "nonnegative":
             return self.low >= 0
         return True
+
+    @property
+    def wrong_axis(self) -> int | None:
+        """The first axis other than that of the classes along which the outputs are normalised; None if none is."""
+        return next((axis for axis, always in self.wrong_axes.items() if always), None)
 
     @property
     def is_nearly_log_normalised(self) -> bool:
@@ -123,6 +161,8 @@ def confirmed_region(extent: Extent) -> Region:
         return "free"
     if extent.holds("simplex"):
         return "simplex"
+    if extent.holds("wrong_simplex"):
+        return "wrong_simplex"
     if extent.holds("log_simplex"):
         return "log_simplex"
     if extent.holds("unit") and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):

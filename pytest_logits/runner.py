@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pytest_logits.causes import cause
 from pytest_logits.check_registry import Check
-from pytest_logits.finding import Passes, Result, Verdict
+from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
 from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, Settings
-from pytest_logits.subject import Subject
+from pytest_logits.subject import DoesNotApply, Subject
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def run_check(
 def decide(check: Check, subject: Subject) -> Verdict:
     """The check's verdict on the subject, computed with the threads that suit the model."""
     with limited_threads(subject.threads):
-        return check.function(subject)
+        try:
+            return check.function(subject)
+        except DoesNotApply as reason:
+            return not_applicable(str(reason))
 
 
 def relative(file: str, root: Path) -> str:

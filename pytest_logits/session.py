@@ -27,6 +27,8 @@ from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Sett
 from pytest_logits.subject import Subject
 
 GENERATED_ID = f"logits::{GENERATED}"
+# What the summary tells beside the counts.
+TOLD = (("advice", "advice"), ("inconclusive", "not decided"), ("not_applicable", "does not apply"))
 # Models whose training runs are kept while their checks run; more only matter when items of many models interleave.
 KEPT_SUBJECTS = 4
 
@@ -240,14 +242,13 @@ class LogitSession:
             terminalreporter.line("torch, not your models. To check yours, register them in conftest.py:")
             terminalreporter.line("    @pytest_logits.register(input_shape=(10,), num_classes=2)")
             terminalreporter.line("    def my_model(): return MyModel()")
-        for outcome, title in (
-            ("advice", "advice"),
-            ("inconclusive", "not decided"),
-            ("not_applicable", "does not apply"),
-        ):
+        for outcome, title in TOLD:
+            alike: dict[tuple[str, str], list[str]] = {}
             for record in records:
                 if record["outcome"] == outcome:
-                    terminalreporter.line(f"{title}: {record['model']}::{record['check']}: {record['measured']}")
+                    alike.setdefault((record["check"], record["measured"]), []).append(record["model"])
+            for (check, measured), names in alike.items():
+                terminalreporter.line(f"{title}: {check} on {', '.join(names)}: {measured}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -28,6 +28,7 @@ class Stakes:
     @classmethod
     def of(cls, subject: Subject, labels: Tensor) -> Stakes:
         """For labels (N,), spread over the dense axes that the model's scores have."""
+        subject.require_targets()
         sample = subject.sample_logits
         dense = sample.shape[2:]
         if dense and labels.ndim == 1:

@@ -39,6 +39,10 @@ class SubjectError(Exception):
     """The model, or a function registered with it, does not behave as declared. Says which and how to mend it."""
 
 
+class DoesNotApply(Exception):
+    """What a check needs is not to be had, for a reason that another check reports. Becomes not_applicable."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SeparableBatch:
     """Inputs that separate the classes, with labels; ``distinct`` is False where the inputs are all alike."""
@@ -199,6 +203,19 @@ class Subject:
         """One counted forward pass, and the scores in what it returns."""
         return self.extract(self.forward(model, inputs))
 
+    def scores(self, model: nn.Module, inputs: Any, *, purpose: str) -> Tensor:
+        """The logits to look at: detached, without a graph, from the random state that ``purpose`` names."""
+        seed_everything(self.seed(purpose))
+        with torch.no_grad():
+            return self.logits_of(model, inputs).detach()
+
+    def predict(self, model: nn.Module, inputs: Any) -> Any:
+        """What the registered ``predict=`` gives, without a graph; counted as one forward pass."""
+        assert self.spec.predict is not None
+        self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
+        with torch.no_grad():
+            return self.spec.predict(model, inputs)
+
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """One counted forward pass: the model's output as it is."""
         self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
@@ -234,9 +251,7 @@ class Subject:
     @cached_property
     def sample_logits(self) -> Tensor:
         """Scores of a fresh copy on random inputs, detached, (16, K, ...), (16, 1) or (16,)."""
-        seed_everything(self.seed("sample"))
-        with torch.no_grad():
-            return self.logits_of(self.fresh(), self.inputs(SCAN_ROWS, "scan")).detach()
+        return self.scores(self.fresh(), self.inputs(SCAN_ROWS, "scan"), purpose="sample")
 
     @cached_property
     def nature(self) -> Nature:
@@ -297,6 +312,38 @@ class Subject:
             self.nature.form == "categorical" and self.nature.takes != "unknown" and (len(shape) < 2 or shape[1] == 1)
         )
 
+    def targets(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """The labels as the loss is fed with them."""
+        return encode_targets(labels, logits, encoding=self.spec.targets, form=self.nature.form)
+
+    @cached_property
+    def refusal(self) -> Exception | None:
+        """What the loss raises on scores of zero in the shape of the model's; None where it takes its targets."""
+        count, dense = len(self.sample_logits), self.sample_logits.shape[2:]
+        labels = torch.arange(count) % self.num_classes
+        if self.multilabel:
+            labels = (torch.arange(count).unsqueeze(1) + torch.arange(self.num_classes)) % 2
+        elif dense:
+            labels = labels.view(-1, *(1 for _ in dense)).expand(-1, *dense)
+        try:
+            self.loss(torch.zeros_like(self.sample_logits), labels)
+        except SubjectError:
+            raise
+        except Exception as error:
+            # A loss may raise anything about its targets; targets_fit_loss reports it in torch's words.
+            return error
+        return None
+
+    def require_targets(self) -> None:
+        """Say that a check does not apply where the loss refuses its targets.
+
+        Raises:
+            DoesNotApply: it does.
+        """
+        if self.refusal is not None:
+            said = str(self.refusal).splitlines()[0]
+            raise DoesNotApply(f"{self.loss_name} refuses its targets, see targets_fit_loss: {said}")
+
     def decide(self, logits: Tensor) -> Tensor:
         """The decisions that the loss implies: class indices (N, ...), or multi-hot (N, K)."""
         if not self.multilabel and logits.ndim > 1 and logits.shape[1] > 1:
@@ -317,9 +364,8 @@ class Subject:
         inputs = self.inputs(SCAN_ROWS, "scan")
 
         def look(amount: float, variant: int = 0) -> None:
-            seed_everything(self.seed("scan"))
-            with torch.no_grad():
-                extent.add(self.logits_of(self.scattered(amount, variant), inputs), keep=True)
+            logits = self.scores(self.scattered(amount, variant), inputs, purpose="scan")
+            extent.add(logits, keep=True, coarse=amount > 1)
 
         for amount in SCATTER:
             look(amount)

@@ -3,14 +3,20 @@
 tanh keeps cross entropy above log(1 + (K-1)/e^2): .1269, .7966 and 2.6671 at K = 2, 10 and 100. ReLU leaves the
 least loss at 0, but a true class whose score is clipped to 0 has zero gradient, and a row of zeros stays at log K.
 A bound of 16 and more, as in scaled cosine logits, costs nothing and is not reported.
-
-Bad:
-
-    return torch.relu(self.head(x))                # or tanh, clamp, softsign
-
-Use instead:
-
-    return self.head(x)
 """
 
 FIX = "return the scores that go into the activation"
+
+BAD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3), nn.ReLU())
+"""
+
+GOOD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
+"""
+
+SEEN: tuple[tuple[str, str], ...] = (("pytorch/tutorials#1644", "ReLU on the logits of a tutorial"),)

@@ -2,14 +2,26 @@
 
 Weights that are all zero in two layers in a row, or a ReLU that is off for every input, give gradients that are
 exactly zero, and no step changes that.
-
-Bad:
-
-    for p in model.parameters(): nn.init.zeros_(p)
-
-Use instead:
-
-    the default initialisation of torch.nn
 """
 
 FIX = "initialise the weights with values that differ; zeros are right for a last layer only"
+
+BAD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+def classifier():
+    model = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3, bias=False))
+    for p in model.parameters():
+        nn.init.zeros_(p)
+    return model
+"""
+
+GOOD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+def classifier():
+    model = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3, bias=False))
+    for p in model[-1].parameters():
+        nn.init.zeros_(p)
+    return model
+"""
+
+SEEN: tuple[tuple[str, str], ...] = ()

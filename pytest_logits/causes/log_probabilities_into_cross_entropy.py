@@ -2,11 +2,20 @@
 
 Log-softmax of log-probabilities is those same log-probabilities, so loss and gradients are right. It is computed
 twice.
-
-Tidier:
-
-    return torch.log_softmax(self.head(x), dim=1)  # with nn.NLLLoss
-    return self.head(x)                            # with nn.CrossEntropyLoss
 """
 
 FIX = "nothing is wrong; use NLLLoss, or return the scores"
+
+BAD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3), nn.LogSoftmax(dim=1))
+"""
+
+GOOD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
+"""
+
+SEEN: tuple[tuple[str, str], ...] = ()

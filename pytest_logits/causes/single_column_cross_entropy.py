@@ -2,15 +2,20 @@
 
 Softmax over one score is 1. With (N, 1) scores cross entropy is exactly 0 and has no gradient, and argmax over the
 classes is always 0.
-
-Bad:
-
-    self.head = nn.Linear(width, 1)                # with nn.CrossEntropyLoss
-
-Use instead:
-
-    self.head = nn.Linear(width, 2)                # with nn.CrossEntropyLoss
-    self.head = nn.Linear(width, 1)                # with nn.BCEWithLogitsLoss
 """
 
 FIX = "give the head one output per class, or use BCEWithLogitsLoss with task='binary'"
+
+BAD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=2)
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 1))
+"""
+
+GOOD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=2)
+def classifier():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 2))
+"""
+
+SEEN: tuple[tuple[str, str], ...] = ()

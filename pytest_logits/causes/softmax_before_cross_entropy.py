@@ -5,14 +5,36 @@ Cross entropy takes logits: it applies log-softmax itself. Fed with probabilitie
 by itself leave the predictions stuck: on separable data accuracy still reaches 1.00. What it costs is calibration,
 always, and learning where gradients are scarce: the first step's gradient is about K times smaller (K = 100, SGD
 at 0.1: accuracy .119 instead of 1.000).
-
-Bad:
-
-    return torch.softmax(self.head(x), dim=1)      # with nn.CrossEntropyLoss
-
-Use instead:
-
-    return self.head(x)                            # and softmax only where probabilities are needed
 """
 
 FIX = "return the scores that go into the softmax; apply softmax only where you need probabilities"
+
+BAD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x):
+        return torch.softmax(self.head(x), dim=1)
+"""
+
+GOOD = """\
+@pytest_logits.register(input_shape=(10,), num_classes=3)
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x):
+        return self.head(x)
+"""
+
+SEEN: tuple[tuple[str, str], ...] = (
+    ("pytorch/pytorch#55902", "asks torch to warn; open since 2021"),
+    ("MicrosoftDocs/ml-basics#48", "in a course"),
+    ("bkitano/llama-from-scratch#5", "in a walk-through of a language model"),
+    ("Yard1/ray-skorch#18", "in an example"),
+    ("bowang-lab/Transformer-GCN-QA#32", "in a research model"),
+)

@@ -36,7 +36,8 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
     On generated classifiers whole training runs agree too: SGD, momentum and Adam, the one-logit head taking twice
     the step (the trunk the same step) of the two-logit head.
 
-    Causes: unstable_loss, broadcast_targets, softmax_before_cross_entropy, sigmoid_before_bce_with_logits.
+    Causes: unstable_loss, signed_targets, broadcast_targets, softmax_before_cross_entropy,
+    sigmoid_before_bce_with_logits.
     """
     shape = subject.sample_logits.shape
     two = len(shape) == 2 and shape[1] == 2 and subject.nature.form == "categorical"
@@ -46,6 +47,7 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
         return runs or not_applicable(
             "the two losses meet at two logits of one example, or at a single one; this model has neither"
         )
+    subject.require_targets()
     exact = equivalence.exact_reference(subject.loss_object, two_columns=two)
     verdict = _compare(subject, exact, two_columns=two) if exact else _recognise(subject, two_columns=two)
     return (_training_runs(subject) or verdict) if verdict.outcome == "passed" else verdict
@@ -115,10 +117,11 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
         )
     numbers = _disagreement(subject, reference, *found)
     assert numbers is not None
+    cause = "signed_targets" if bool((subject.targets(found[1], found[0]) < 0).any()) else None
     finite = torch.tensor(numbers["loss"]).isfinite() and torch.tensor(numbers["gradient"]).isfinite().all()
     return Verdict(
         outcome="failed",
-        cause=None if finite else "unstable_loss",
+        cause=cause if finite else "unstable_loss",
         measured=f"{subject.loss_name} gives {numbers['loss']:.6g} and the gradient {numbers['gradient']} "
         f"at logits {numbers['logits']}, labels {numbers['labels']}",
         expected=f"{numbers['reference']:.6g} and {numbers['reference_gradient']}, as {reference.name} gives",

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, passed
-from pytest_logits.guard import seed_everything
 from pytest_logits.locate import reshape_place
 from pytest_logits.search import smallest
 from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError
 
 LARGEST_BATCH = 9
+# How torch refuses a batch of one where BatchNorm takes its statistics from the batch, which in eval mode it must not.
+BATCH_STATISTICS = "Expected more than 1 value per channel when training"
 
 
 @check(claim="the logits are (batch_size, num_classes, ...) for every batch size", tags=("outputs", "exact"))
@@ -26,7 +27,8 @@ def output_shape_is_stable(subject: Subject) -> Verdict:
     example, with the same shape otherwise. ``squeeze()`` without a dimension drops the batch axis of a batch of one;
     the last batch of an epoch is where it bites.
 
-    Causes: output_shape_depends_on_batch, wrong_number_of_outputs, single_column_cross_entropy.
+    Causes: output_shape_depends_on_batch, examples_leak_across_batch, wrong_number_of_outputs,
+    single_column_cross_entropy.
     """
     model = subject.fresh().eval()
     seen: dict[int, _Observed] = {}
@@ -74,11 +76,9 @@ class _Observed:
 
 
 def _observe(subject: Subject, model: torch.nn.Module, count: int) -> _Observed:
-    seed_everything(subject.seed("shape"))
     inputs = subject.inputs(count, "shape")
     try:
-        with torch.no_grad():
-            return _Observed(tuple(subject.logits_of(model, inputs).shape))
+        return _Observed(tuple(subject.scores(model, inputs, purpose="shape").shape))
     except SubjectError:
         raise
     except Exception as error:
@@ -103,7 +103,7 @@ def _failed(subject: Subject, count: int, observed: _Observed, expected: str, se
         counterexample = {"batch_size": count, "exception": f"{type(observed.error).__name__}: {observed.error}"}
     return Verdict(
         outcome="failed",
-        cause="output_shape_depends_on_batch",
+        cause="examples_leak_across_batch" if BATCH_STATISTICS in got else "output_shape_depends_on_batch",
         measured=f"a batch of {count} {got}",
         expected=f"logits of shape {expected}",
         location=reshape_place(subject, count),

@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
+from pytest_logits import data
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Proof, Verdict, inconclusive, not_applicable, passed
-from pytest_logits.guard import seed_everything
-from pytest_logits.locate import activation_place
+from pytest_logits.locate import activation_place, loss_place
+from pytest_logits.losses import Form, activation_inside, known_nature
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, SCAN_ROWS, SCATTER, Subject
 
+# Batches on which a loss is held against the activated ones; one that equals them all by chance does not exist.
+DRAWS = 4
+
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
+    "wrong_simplex": "normalised along another axis than the classes",
     "log_simplex": "log-probabilities: the exponentials of every row sum to 1",
     "unit": "sigmoids: every score lies in [0, 1] and piles up at its ends",
     "symmetric": "bounded: every score lies in [-1, 1] and piles up at its ends",
@@ -39,20 +44,53 @@ def outputs_are_logits(subject: Subject) -> Verdict:
 
     Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
     softmax_before_bce_with_logits, probabilities_into_nll_loss, logits_into_nll_loss, logits_into_bce_loss,
-    bounded_logits, single_column_cross_entropy, log_probabilities_into_cross_entropy (advice).
+    bounded_logits, softmax_over_wrong_dim, single_column_cross_entropy, log_probabilities_into_cross_entropy (advice).
     """
     nature = subject.nature
+    inside = _inside_the_loss(subject)
+    if inside is not None:
+        return inside
     if nature.takes == "unknown":
         return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
     if subject.has_single_column:
         return _single_column(subject)
-    if subject.scan.rows == 0:
-        return inconclusive("no row of the outputs is finite")
+    if subject.scan.rows <= subject.scan.dropped:
+        return inconclusive(f"{subject.scan.dropped} rows of the outputs are not finite, {subject.scan.rows} are")
+    if subject.region == "wrong_simplex":
+        return _wrong_axis(subject)
     stakes = subject.remember("scan stakes", lambda: _stakes(subject))
     evidence = _evidence(subject.scan, subject.region)
     if nature.takes == "logits":
         return _judge_logits(subject, stakes, evidence)
     return _judge_normalised(subject, evidence)
+
+
+def _inside_the_loss(subject: Subject) -> Verdict | None:
+    """A loss of the user's own that applies the activation itself, on logits that need none."""
+    if known_nature(subject.loss_object) is not None or subject.has_single_column or subject.refusal is not None:
+        return None
+    form: Form = "categorical" if subject.spec.task == "multiclass" else "bernoulli"
+    causes = set()
+    for draw in range(DRAWS):
+        rng = data.generator(subject.seed(f"inside the loss {draw}"))
+        scores = (2 * torch.randn(subject.sample_logits.shape, generator=rng)).to(subject.dtype)
+        labels = data.random_labels(len(scores), subject.num_classes, rng, multilabel=subject.multilabel)
+        labels = (
+            labels.view(-1, *(1 for _ in scores.shape[2:])).expand(-1, *scores.shape[2:]) if scores.ndim > 2 else labels
+        )
+        causes.add(activation_inside(subject.loss, labels, scores, form=form))
+    (cause, *more) = causes
+    if cause is None or more:
+        return None
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=f"on {DRAWS} drawn batches of logits {subject.loss_name} equals a loss of activated logits",
+        expected="the same loss of the logits themselves",
+        location=loss_place(subject),
+        counterexample={"logits": [[0.0, 0.0]], "note": "any logits: the activation is inside the loss"},
+        evidence={"draws": DRAWS},
+    )
 
 
 def _stakes(subject: Subject) -> Stakes:
@@ -137,13 +175,24 @@ def _judge_normalised(subject: Subject, evidence: dict[str, Any]) -> Verdict:
     )
 
 
+def _wrong_axis(subject: Subject) -> Verdict:
+    axis = subject.scan.wrong_axis
+    name, shape = "the batch axis" if axis == 0 else f"axis {axis}", tuple(subject.sample_logits.shape)
+    return Verdict(
+        outcome="failed",
+        cause="softmax_over_wrong_dim",
+        measured=f"the outputs {shape} are normalised along {name}: {_range(subject.scan)}",
+        expected="if they are normalised at all, then along the class axis, axis 1",
+        location=activation_place(subject, amount=0.0),
+        counterexample={"batch_size": SCAN_ROWS, "axis": axis},
+        evidence=_evidence(subject.scan, subject.region),
+    )
+
+
 def _single_column(subject: Subject) -> Verdict:
-    shape = tuple(subject.sample_logits.shape)
-    zeros = torch.zeros(SCAN_ROWS, dtype=torch.long)
-    losses: list[float] = []
-    for scale in (0.0, 5.0, -5.0):
-        scores = subject.sample_logits.new_full((SCAN_ROWS, 1), scale)
-        losses.append(float(subject.loss(scores, zeros)))
+    sample = subject.sample_logits
+    shape, zeros = tuple(sample.shape), torch.zeros(SCAN_ROWS, dtype=torch.long)
+    losses = [float(subject.loss(torch.full_like(sample, scale), zeros)) for scale in (0.0, 5.0, -5.0)]
     told = ", ".join(f"{value:.4g}" for value in losses)
     return Verdict(
         outcome="failed",
@@ -176,9 +225,7 @@ def _smallest_batch(subject: Subject, region: Region) -> dict[str, Any] | None:
     model = subject.fresh().eval()
 
     def outputs(count: int) -> torch.Tensor:
-        seed_everything(subject.seed("smallest batch"))
-        with torch.no_grad():
-            return subject.logits_of(model, subject.inputs(count, "smallest batch"))
+        return subject.scores(model, subject.inputs(count, "smallest batch"), purpose="smallest batch")
 
     def shows(count: int) -> bool:
         try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.learning import LearningRun, Trace, learning_run
 from pytest_logits.locate import activation_place
-from pytest_logits.subject import BENT, Subject, SubjectError
+from pytest_logits.subject import BENT, DoesNotApply, Subject
 
 # Learnt so well that every true class has probability .99 and more (a mean of 3e-4 log 2 over at most 32 rows leaves
 # the worst of them .0067): a threshold of the user's own is no excuse then.
@@ -103,16 +102,14 @@ def _train_to_confidence(run: LearningRun) -> Trace | None:
 
 
 def _predict(subject: Subject, run: LearningRun, trace: Trace) -> tuple[Tensor, Tensor]:
-    predict, model = subject.spec.predict, trace.model
-    assert predict is not None
+    model = trace.model
     assert model is not None
     model.eval()
-    with torch.no_grad():
-        decided = subject.decide(subject.logits_of(model, run.batch.inputs))
-        predicted = predict(model, run.batch.inputs)
+    decided = subject.decide(subject.scores(model, run.batch.inputs, purpose="collapse"))
+    predicted = subject.predict(model, run.batch.inputs)
     if not isinstance(predicted, Tensor) or predicted.shape != run.labels.shape:
         kind = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
-        raise SubjectError(
-            f"predict= of {subject.name!r} must return class indices {tuple(run.labels.shape)}; it returned {kind}"
+        raise DoesNotApply(
+            f"predict= returns {kind} instead of {tuple(run.labels.shape)}, see predictions_match_logits"
         )
     return predicted, decided

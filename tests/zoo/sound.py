@@ -240,6 +240,49 @@ def bce_by_hand(logits: Tensor, targets: Tensor) -> Tensor:
     return (F.softplus(logits) - logits * targets).mean()
 
 
+class Applied(MLP):
+    def __init__(self, classes: int, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(classes)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.net(x))
+
+
+class MonteCarlo(MLP):
+    """Dropout that is meant to stay on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(F.dropout(x, 0.2, training=True))
+
+
+class Tagger(nn.Module):
+    """Sequence labelling, (N, T, K)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(200, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x))
+
+
+class OwnTrainMode(MLP):
+    """``train`` overridden to keep a frozen part in eval mode."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.norm = nn.BatchNorm1d(10)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.norm(x))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sound:
     """A registered model that is right; ``advice`` names a check that may give advice on it."""
@@ -300,6 +343,43 @@ def _all() -> Iterator[Sound]:
         factory=lambda: OneLogit(True),
         arguments={**flat2, "task": "binary", "loss": nn.BCEWithLogitsLoss(pos_weight=torch.tensor(9.0))},
     )
+    for name, function in (
+        ("LogOfSoftmaxWithEpsilon", lambda z: torch.log(torch.softmax(z, dim=1) + 1e-8)),
+        ("MaskedClass", lambda z: z.masked_fill(torch.arange(5) == 4, -torch.inf)),
+        ("NegativeLogits", lambda z: -F.softplus(z)),
+        ("Scaled", lambda z: 0.01 * z),
+        ("CentredOverClasses", lambda z: z - z.mean(dim=1, keepdim=True)),
+    ):
+        advice = "outputs_are_logits" if name == "LogOfSoftmaxWithEpsilon" else None
+        yield Sound(name=name, factory=lambda function=function: Applied(5, function), arguments=flat5, advice=advice)
+    yield Sound(name="MonteCarlo", factory=lambda: MonteCarlo(5), arguments=flat5, advice="evaluation_is_deterministic")
+    yield Sound(
+        name="Tagger",
+        factory=Tagger,
+        arguments={**TOKENS, "num_classes": 5, "logits": lambda out: out.transpose(1, 2)},
+    )
+    yield Sound(name="OwnTrainMode", factory=lambda: OwnTrainMode(5), arguments=flat5)
+    for threshold in (0.2, 0.5, 0.6, 0.9):
+        yield Sound(
+            name=f"Threshold_{threshold}",
+            factory=lambda: OneLogit(True),
+            arguments={
+                **flat2,
+                "task": "binary",
+                "predict": lambda model, x, t=threshold: (torch.sigmoid(model(x)) > t).long(),
+            },
+        )
+    yield Sound(
+        name="ArgmaxOfSoftmax",
+        factory=lambda: MLP(5),
+        arguments={**flat5, "predict": lambda model, x: torch.softmax(model(x), dim=1).argmax(dim=1)},
+    )
+    yield Sound(
+        name="SoftTargets",
+        factory=lambda: MLP(5),
+        arguments={**flat5, "targets": lambda y: 0.9 * F.one_hot(y, 5).float() + 0.02},
+    )
+    yield Sound(name="Hinge", factory=lambda: MLP(5), arguments={**flat5, "loss": nn.MultiMarginLoss()})
     yield Sound(
         name="Lazy",
         factory=lambda: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3)),

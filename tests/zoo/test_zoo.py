@@ -23,7 +23,7 @@ def told(results: list[Result]) -> list[str]:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name)
 def test_fault_is_found_with_its_cause_and_line(fault: Fault):
     failed = [r for r in run(fault) if r.outcome in ("failed", "error")]
-    assert {r.verdict.cause for r in failed} == {fault.cause}, told(failed)
+    assert {r.verdict.cause for r in failed} == {fault.cause, *fault.also}, told(failed)
     places = [r.verdict.location for r in failed if r.verdict.location is not None]
     assert bool(places) == fault.located
     for place in places:

@@ -1,0 +1,59 @@
+"""In eval mode the same input gives the same logits."""
+
+from __future__ import annotations
+
+import torch
+
+from pytest_logits.check_registry import check
+from pytest_logits.checks.examples_are_independent import tolerance
+from pytest_logits.finding import Verdict, passed
+from pytest_logits.locate import Operation, first_place
+from pytest_logits.subject import BENT, SCAN_ROWS, Subject
+
+RANDOM = ("dropout", "bernoulli", "rand", "normal", "multinomial", "gumbel")
+
+
+@check(claim="in eval mode the same input gives the same logits", tags=("outputs", "exact"))
+def evaluation_is_deterministic(subject: Subject) -> Verdict:
+    """Two evaluations of one batch, from different random states, give the same logits.
+
+    Randomness that is asked for is advice: a line that says ``training=``, or a dropout module that the model keeps in
+    train mode, as Monte Carlo dropout does. F.dropout with its default, which is on, is a failure.
+
+    Causes: evaluation_is_random.
+    """
+    inputs = subject.inputs(SCAN_ROWS, "deterministic")
+    gap = allowed = 0.0
+    for amount in (0.0, BENT):
+        model = subject.scattered(amount).eval()
+        first, second = (subject.scores(model, inputs, purpose=purpose) for purpose in ("first", "second"))
+        largest = float(torch.maximum(first.abs().max(), second.abs().max()))
+        gap, allowed = float((first - second).abs().max()), tolerance(first.dtype, largest)
+        if gap > allowed:
+            break
+    else:
+        return passed(f"two evaluations differ by {gap:.2g}, {allowed:.2g} is allowed", evidence={"gap": gap})
+    kept_on = [name for name, module in model.named_modules() if module.training and "Dropout" in type(module).__name__]
+    place = first_place(subject, model, _draws, count=SCAN_ROWS)
+    asked_for = bool(kept_on) or (place is not None and "training=" in place.code.replace(" ", ""))
+    return Verdict(
+        outcome="advice" if asked_for else "failed",
+        cause="evaluation_is_random",
+        measured=f"two evaluations of one batch differ by {gap:.4g}"
+        + (f"; {kept_on[0]} is in train mode" if kept_on else ""),
+        expected=f"a difference of at most {allowed:.2g}",
+        location=place,
+        counterexample={
+            "batch_size": SCAN_ROWS,
+            "first": first[0].flatten().tolist()[:4],
+            "second": second[0].flatten().tolist()[:4],
+        },
+        evidence={"gap": gap, "tolerance": allowed, "modules_in_train_mode": kept_on},
+    )
+
+
+def _draws(operation: Operation) -> bool:
+    """A random operation that does something: dropout in eval mode returns what it is given."""
+    if not any(word in operation.name for word in RANDOM):
+        return False
+    return operation.source is None or not torch.equal(operation.result, operation.source)

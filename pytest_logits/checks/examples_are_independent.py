@@ -1,0 +1,93 @@
+"""In eval mode an example's logits do not depend on its batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Location, Verdict, not_applicable, passed
+from pytest_logits.locate import leak_place
+from pytest_logits.subject import BENT, Subject, index_rows, tensors_in
+
+ROWS = 8
+
+
+@check(claim="in eval mode the logits of an example do not depend on the rest of its batch", tags=("outputs", "exact"))
+def examples_are_independent(subject: Subject) -> Verdict:
+    """Replace every other example of a batch: the logits of the one that stays must not change.
+
+    The batch keeps its size and the example its place, so that the same kernels run. Allowed is the square root
+    of the dtype's resolution times the largest logit, 3.5e-4 of it in float32: the loss of half the digits. Asked as
+    initialised and with scattered parameters, since a last layer of zeros hides everything.
+
+    Causes: examples_leak_across_batch, softmax_over_wrong_dim.
+    """
+    inputs, others = subject.inputs(ROWS, "independent"), subject.inputs(ROWS, "other examples")
+    if not _replaceable(inputs) or not _replaceable(others):
+        return not_applicable("inputs= gives no tensor with one row per example")
+    gaps = []
+    for amount in (0.0, 1.0, BENT):
+        model = subject.scattered(amount).eval()
+        for kept in (0, ROWS // 2):
+            mixed = _keep_one(inputs, others, kept)
+            first, second = (subject.scores(model, batch, purpose="independent") for batch in (inputs, mixed))
+            if not bool(first[kept].isfinite().all() & second[kept].isfinite().all()):
+                continue
+            if bool((first != subject.scores(model, inputs, purpose="independent")).any()):
+                return not_applicable("evaluation is random, so a difference would say nothing")
+            largest = float(torch.maximum(first[kept].abs().max(), second[kept].abs().max()))
+            gap, allowed = float((first[kept] - second[kept]).abs().max()), tolerance(first.dtype, largest)
+            gaps.append(gap / allowed if allowed else 0.0)
+            if gap > allowed:
+                place = leak_place(subject, model, inputs, mixed, kept=kept, count=ROWS)
+                return _failed(subject, kept, first, second, gap, allowed, place)
+    return passed(
+        f"logits of the kept example change by at most {max(gaps, default=0.0):.2g} of what rounding allows",
+        evidence={"largest_share_of_tolerance": max(gaps, default=0.0)},
+    )
+
+
+def tolerance(dtype: torch.dtype, largest: float) -> float:
+    """Half the digits of the dtype, at the size of the largest logit."""
+    return math.sqrt(torch.finfo(dtype).eps) * largest
+
+
+def _failed(
+    subject: Subject, kept: int, first: Tensor, second: Tensor, gap: float, allowed: float, place: Location | None
+) -> Verdict:
+    return Verdict(
+        outcome="failed",
+        cause="softmax_over_wrong_dim" if subject.region == "wrong_simplex" else "examples_leak_across_batch",
+        measured=f"the logits of example {kept} change by {gap:.4g} when the other {ROWS - 1} examples are replaced",
+        expected=f"a change of at most {allowed:.2g}",
+        location=place,
+        counterexample={
+            "batch_size": ROWS,
+            "example": kept,
+            "logits": first[kept].flatten().tolist()[:8],
+            "logits_in_another_batch": second[kept].flatten().tolist()[:8],
+        },
+        evidence={"gap": gap, "tolerance": allowed},
+    )
+
+
+def _replaceable(inputs: object) -> bool:
+    return any(t.ndim and len(t) == ROWS for t in tensors_in(inputs))
+
+
+def _keep_one(inputs: object, others: object, kept: int) -> object:
+    """``others`` with the example ``kept`` of ``inputs`` in its place."""
+    if isinstance(inputs, Tensor) and isinstance(others, Tensor):
+        if not inputs.ndim or len(inputs) != ROWS or inputs.shape != others.shape:
+            return inputs
+        mixed = others.clone()
+        mixed[kept] = inputs[kept]
+        return mixed
+    if isinstance(inputs, dict) and isinstance(others, dict):
+        return {key: _keep_one(value, others[key], kept) for key, value in inputs.items()}
+    if isinstance(inputs, tuple | list) and isinstance(others, tuple | list):
+        return tuple(_keep_one(a, b, kept) for a, b in zip(inputs, others, strict=True))
+    return index_rows(inputs, torch.arange(ROWS), ROWS)

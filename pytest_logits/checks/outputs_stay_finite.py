@@ -1,0 +1,83 @@
+"""Finite inputs give finite logits."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, inconclusive, passed
+from pytest_logits.locate import first_place
+from pytest_logits.search import smallest
+from pytest_logits.subject import SCAN_ROWS, Subject
+
+# Inputs at their own scale must give finite logits. At the scale of raw pixels a sound model may overflow.
+SCALES = (1.0, 10.0, 255.0)
+BATCHES = (SCAN_ROWS, 2, 1)
+
+
+@check(claim="finite inputs give finite logits", tags=("outputs", "exact"))
+def outputs_stay_finite(subject: Subject) -> Verdict:
+    """No logit is NaN or plus infinity, in train mode on a batch of 16 and in eval mode on smaller ones.
+
+    Minus infinity is allowed where it masks a class: in the same place for every row. Inputs are drawn at scale 1, and
+    at 10 and 255 where the suite makes them itself; what overflows at those only is inconclusive.
+
+    Causes: non_finite_values.
+    """
+    rows = subject.inputs(SCAN_ROWS, "finite")
+    scales = SCALES if isinstance(rows, Tensor) and rows.is_floating_point() and subject.spec.inputs is None else (1.0,)
+
+    def broken(scale: float, count: int) -> Tensor | None:
+        model = subject.fresh() if count == SCAN_ROWS else subject.fresh().eval()
+        try:
+            bad = _bad(_logits(subject, model, scale, count))
+        except (RuntimeError, ValueError, IndexError):
+            if count == SCAN_ROWS:
+                raise
+            # A size that the model refuses is for output_shape_is_stable.
+            return None
+        return bad if bool(bad.any()) else None
+
+    def goes_wrong(draw: tuple[float, int]) -> bool:
+        return broken(*draw) is not None
+
+    draws = st.tuples(st.sampled_from(scales), st.sampled_from(BATCHES))
+    found = smallest(draws, goes_wrong, seed=subject.seed("finite"), examples=2 * len(scales) * len(BATCHES))
+    if found is None:
+        return passed(f"all logits are finite on inputs of scale {', '.join(f'{s:g}' for s in scales)}")
+    scale, count = found
+    bad = broken(scale, count)
+    assert bad is not None
+    measured = (
+        f"{int(bad.sum())} of {bad.numel()} logits are NaN or infinite on inputs of scale {scale:g}, batch {count}"
+    )
+    if scale != 1.0:
+        return inconclusive(measured, expected="finite logits; at this scale of the inputs a sound model may overflow")
+    return Verdict(
+        outcome="failed",
+        cause="non_finite_values",
+        measured=measured,
+        expected="finite logits",
+        location=first_place(
+            subject,
+            subject.fresh() if count == SCAN_ROWS else subject.fresh().eval(),
+            lambda operation: not bool(operation.result.isfinite().all()),
+            count=count,
+        ),
+        counterexample={"batch_size": count, "scale": scale},
+        evidence={"bad": int(bad.sum()), "logits": bad.numel()},
+    )
+
+
+def _logits(subject: Subject, model: nn.Module, scale: float, count: int) -> Tensor:
+    inputs = subject.inputs(count, "finite")
+    return subject.scores(model, scale * inputs if scale != 1.0 else inputs, purpose="finite")
+
+
+def _bad(logits: Tensor) -> Tensor:
+    """NaN, plus infinity, and minus infinity that is not a mask."""
+    minus = logits == -torch.inf
+    masked = minus.all(dim=0, keepdim=True).expand_as(logits)
+    return ~logits.isfinite() & ~(minus & masked)

@@ -1,0 +1,194 @@
+"""The predictions are the decisions that the loss trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Location, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.locate import at
+from pytest_logits.subject import SCAN_ROWS, Subject, index_rows
+
+# A decision this far from any other, in logits, is the same at every threshold between .0001 and .9999.
+CONFIDENT = 9.2
+AMOUNTS = (1.0, 4.0, 16.0, 64.0)
+VARIANTS = 2
+# A decision that changes at logit .5, to this much, takes logits for probabilities; as a probability it would be .6225.
+THRESHOLD = 0.5
+WIDTH = 0.005
+SWEEP = 128
+ZOOMS = 2
+
+
+@check(claim="predict gives the class that the logits and the loss imply", tags=("outputs", "exact"))
+def predictions_match_logits(subject: Subject) -> Verdict:
+    """``predict=`` agrees with argmax over the classes, or with a logit above 0, wherever the logits are confident.
+
+    Copies with scattered parameters give logits of every size on random inputs. Only rows are compared whose decision
+    is the same at any threshold between .0001 and .9999, so a threshold of the user's own is no disagreement. A single
+    logit is also followed across 0: a decision that changes at logit 0.5 takes the logit for a probability.
+
+    Causes: prediction_disagrees_with_logits, model_left_in_wrong_mode.
+    """
+    if subject.spec.predict is None:
+        return not_applicable("no predict= is registered")
+    if subject.nature.takes == "unknown":
+        return not_applicable(f"the decision that {subject.loss_name} implies is not known")
+    if subject.has_single_column:
+        return not_applicable("with one score per example the loss implies no decision")
+    compared, classes = 0, set[Any]()
+    for amount in AMOUNTS:
+        for variant in range(VARIANTS):
+            model = subject.scattered(amount, variant).eval()
+            inputs = subject.inputs(SCAN_ROWS, f"predict {variant}")
+            logits = subject.scores(model, inputs, purpose="predict")
+            first = amount == AMOUNTS[0] and variant == 0
+            if first and bool((logits != subject.scores(model, inputs, purpose="predict again")).any()):
+                return not_applicable("evaluation is random, so a prediction may differ from another pass")
+            decided = subject.decide(logits)
+            before = [module.training for module in model.modules()]
+            predicted = subject.predict(model, inputs)
+            if [module.training for module in model.modules()] != before:
+                return _left_in_train_mode(subject)
+            if not isinstance(predicted, Tensor) or predicted.shape != decided.shape:
+                return _wrong_shape(subject, predicted, decided)
+            sure = _sure(subject, logits)
+            compared += int(sure.sum())
+            classes |= set(decided[sure].flatten().tolist())
+            wrong = sure & (predicted != decided)
+            if bool(wrong.any()):
+                return _disagrees(subject, model, inputs, logits, predicted, decided, wrong)
+    if compared == 0 or len(classes) < 2:
+        return inconclusive(f"{compared} confident rows, of {len(classes)} classes; two classes are needed")
+    threshold = _threshold(subject)
+    if threshold is not None and all(abs(side - THRESHOLD) < WIDTH for side in threshold):
+        return _half(subject, *threshold)
+    return passed(f"predict agrees with the logits on {compared} confident decisions", evidence={"compared": compared})
+
+
+def _threshold(subject: Subject) -> tuple[float, float] | None:
+    """The highest logit predicted 0 and the lowest predicted 1 on a line between two inputs, followed to a hair.
+
+    None where there is no such line: the inputs are no floats, the model has more than one logit, or the logits of the
+    inputs at hand do not reach from below 0 to above 0.5.
+    """
+    single = subject.sample_logits.numel() == SCAN_ROWS and subject.nature.takes == "logits"
+    inputs = subject.inputs(SCAN_ROWS, "predict 0")
+    if not single or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        return None
+    for amount in AMOUNTS:
+        model = subject.scattered(amount).eval()
+        logits = subject.scores(model, inputs, purpose="predict").reshape(-1)
+        if logits.min() >= 0 or logits.max() <= 2 * THRESHOLD:
+            continue
+        start, end = inputs[logits.argmin()], inputs[logits.argmax()]
+        for _ in range(ZOOMS):
+            steps = torch.linspace(0, 1, SWEEP, dtype=inputs.dtype).view(-1, *(1 for _ in start.shape))
+            line = start + steps * (end - start)
+            on = subject.predict(model, line).reshape(-1) > 0
+            logits = subject.scores(model, line, purpose="predict").reshape(-1)
+            if not bool(on.any()) or bool(on.all()):
+                return None
+            start, end = line[~on][logits[~on].argmax()], line[on][logits[on].argmin()]
+        return float(logits[~on].max()), float(logits[on].min())
+    return None
+
+
+def _sure(subject: Subject, logits: Tensor) -> Tensor:
+    """Decisions, in the shape of ``decide``, that lie far from any other, in logits."""
+    scores = logits.double()
+    if subject.nature.takes == "probabilities":
+        scores = scores.log() if subject.nature.form == "categorical" else torch.logit(scores, eps=1e-12)
+    if not subject.multilabel and scores.ndim > 1 and scores.shape[1] > 1:
+        top = scores.topk(2, dim=1).values
+        return (top[:, 0] - top[:, 1]) > CONFIDENT
+    sure = scores.abs() > CONFIDENT
+    return sure if subject.multilabel or sure.ndim < 2 else sure.squeeze(1)
+
+
+def _place(subject: Subject) -> Location | None:
+    code = getattr(subject.spec.predict, "__code__", None)
+    return None if code is None else at(code.co_filename, code.co_firstlineno, note="predict= is defined here")
+
+
+def _guess(logits: Tensor, predicted: Tensor, decided: Tensor) -> str:
+    """Which slip gives these predictions, where one does."""
+    slips: dict[str, Callable[[], Tensor]] = {
+        "sigmoid applied twice, which is hardly ever below .5": lambda: (logits.sigmoid().sigmoid() > 0.5).long(),
+        "argmax over a single column": lambda: torch.zeros_like(decided),
+        "argmax over the batch axis": lambda: logits.argmax(dim=0),
+        "the opposite of the logits' decision": lambda: 1 - decided,
+    }
+    for words, make in slips.items():
+        made = make()
+        made = made.squeeze(1) if made.ndim > decided.ndim else made
+        if made.shape == predicted.shape and bool((made == predicted).all()):
+            return f"; this is what it looks like: {words}"
+    return ""
+
+
+def _disagrees(
+    subject: Subject, model: nn.Module, inputs: Any, logits: Tensor, predicted: Tensor, decided: Tensor, wrong: Tensor
+) -> Verdict:
+    row = int(wrong.reshape(len(wrong), -1).any(dim=1).nonzero()[0])
+    alone = index_rows(inputs, torch.tensor([row]), len(wrong))
+    counterexample = {
+        "logits": logits[row].flatten().tolist()[:8],
+        "predicted": predicted[row].tolist(),
+        "implied": decided[row].tolist(),
+    }
+    try:
+        counterexample["predicted_alone"] = subject.predict(model, alone).tolist()
+    except (RuntimeError, ValueError, IndexError):
+        # A batch of one is for the reader's convenience; the finding stands without it.
+        counterexample["predicted_alone"] = None
+    return Verdict(
+        outcome="failed",
+        cause="prediction_disagrees_with_logits",
+        measured=f"predict is wrong on {int(wrong.sum())} of {wrong.numel()} decisions, where logits leave no doubt"
+        + _guess(logits, predicted, decided),
+        expected="argmax over the class axis" if logits.ndim > 1 and logits.shape[1] > 1 else "class 1 above logit 0",
+        location=_place(subject),
+        counterexample=counterexample,
+        evidence={"wrong": int(wrong.sum()), "compared": int(wrong.numel())},
+    )
+
+
+def _half(subject: Subject, off: float, on: float) -> Verdict:
+    return Verdict(
+        outcome="failed",
+        cause="prediction_disagrees_with_logits",
+        measured=f"predict changes from 0 to 1 between logits {off:.4f} and {on:.4f}, where the probability is .62",
+        expected="a change at logit 0, which is probability 0.5",
+        location=_place(subject),
+        counterexample={"logits": [off], "predicted": 0, "implied": 1},
+        evidence={"highest_predicted_0": off, "lowest_predicted_1": on},
+    )
+
+
+def _wrong_shape(subject: Subject, predicted: Any, decided: Tensor) -> Verdict:
+    kind = f"shape {tuple(predicted.shape)}" if isinstance(predicted, Tensor) else type(predicted).__name__
+    hint = "; argmax without dim= gives one index for the whole batch" if getattr(predicted, "ndim", 1) == 0 else ""
+    return Verdict(
+        outcome="failed",
+        cause="prediction_disagrees_with_logits",
+        measured=f"predict returns {kind} for a batch of {SCAN_ROWS}{hint}",
+        expected=f"shape {tuple(decided.shape)}: a class for each example",
+        location=_place(subject),
+        counterexample={"batch_size": SCAN_ROWS},
+    )
+
+
+def _left_in_train_mode(subject: Subject) -> Verdict:
+    return Verdict(
+        outcome="failed",
+        cause="model_left_in_wrong_mode",
+        measured="the model was in eval mode before predict and is in train mode after it",
+        expected="predict leaves the model in eval mode",
+        location=_place(subject),
+        counterexample={"batch_size": SCAN_ROWS},
+    )

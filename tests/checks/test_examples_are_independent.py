@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pytest_logits.checks.examples_are_independent import tolerance
+from tests.checks.planted import result_of
+from tests.zoo import sound
+
+CHECK = "examples_are_independent"
+
+
+class Centred(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.net(x)
+        return z - z.mean(dim=0)  # FAULT
+
+
+class Reshaped(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.t().reshape(len(x), 10)  # FAULT
+        return self.net(x)
+
+
+class BatchSoftmax(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.net(x), dim=0)  # FAULT
+
+
+class NormLeftOn(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(10)
+        self.head = nn.Linear(10, 2)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(x))  # FAULT
+
+
+class FunctionalNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.batch_norm(x, None, None, training=True)  # FAULT
+        return self.head(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "cause"),
+    [
+        (lambda: Centred(2), "examples_leak_across_batch"),
+        (lambda: Reshaped(2), "examples_leak_across_batch"),
+        (lambda: BatchSoftmax(2), "softmax_over_wrong_dim"),
+        (NormLeftOn, "examples_leak_across_batch"),
+        (FunctionalNorm, "examples_leak_across_batch"),
+    ],
+    ids=["centred", "reshaped", "batch softmax", "batch norm left on", "functional batch norm"],
+)
+def test_a_leak_is_found_at_its_line(model, cause: str):
+    result = result_of(CHECK, model)
+    assert (result.outcome, result.verdict.cause) == ("failed", cause)
+    assert result.verdict.location is not None
+    assert result.verdict.location.code.endswith("# FAULT")
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        (lambda: sound.MLP(2), {}),
+        (lambda: sound.CNN(2), sound.IMAGE),
+        (lambda: sound.LSTM(2), sound.TOKENS),
+        (lambda: sound.Transformer(2), sound.TOKENS),
+        (lambda: sound.Gated(2), {}),
+        (sound.TwoInputs, {"inputs": sound.ids_and_mask, "num_classes": 3}),
+    ],
+    ids=["mlp", "cnn", "lstm", "transformer", "experts", "two inputs"],
+)
+def test_sound_twins_pass(model, arguments):
+    assert result_of(CHECK, model, **arguments).outcome == "passed"
+
+
+def test_tolerance_is_half_the_digits():
+    assert tolerance(torch.float32, 1.0) == pytest.approx(2**-11.5)
+    assert tolerance(torch.float64, 4.0) == 4 * 2**-26

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.checks.planted import result_of
+from tests.zoo.sound import MLP
+
+CHECK = "outputs_stay_finite"
+
+
+class Applied(MLP):
+    def __init__(self, function) -> None:
+        super().__init__(3)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.net(x))
+
+
+def log_of_ratio(z: Tensor) -> Tensor:
+    return torch.log(z / z.sum(dim=1, keepdim=True))  # FAULT
+
+
+def division_by_zero(z: Tensor) -> Tensor:
+    return z / (z - z)  # FAULT
+
+
+def root(z: Tensor) -> Tensor:
+    return z.sqrt()  # FAULT
+
+
+@pytest.mark.parametrize("function", [log_of_ratio, division_by_zero, root])
+def test_non_finite_logits_are_found_at_their_line(function):
+    result = result_of(CHECK, lambda: Applied(function), num_classes=3)
+    assert (result.outcome, result.verdict.cause) == ("failed", "non_finite_values")
+    assert result.verdict.location is not None
+    assert result.verdict.location.code.endswith("# FAULT")
+
+
+def test_variance_of_a_single_row_is_found_at_batch_one():
+    result = result_of(CHECK, lambda: Applied(lambda z: z / z.var(dim=0, unbiased=False)), num_classes=3)
+    assert result.verdict.counterexample == {"batch_size": 1, "scale": 1.0}
+
+
+def test_overflow_on_raw_pixels_only_is_inconclusive():
+    result = result_of(CHECK, lambda: Applied(lambda z: z.exp()), num_classes=3)
+    assert result.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda z: z, lambda z: z.masked_fill(torch.arange(3) == 2, -torch.inf), lambda z: torch.log_softmax(z, dim=1)],
+    ids=["logits", "masked class", "log_softmax"],
+)
+def test_sound_twins_pass(function):
+    assert result_of(CHECK, lambda: Applied(function), num_classes=3).outcome == "passed"
