@@ -112,5 +112,5 @@ def separable_tokens(assignment: Tensor, shape: tuple[int, ...], vocab_size: int
         return first + owners.view(-1, *(1 for _ in shape)) * each + offsets
 
     rows = draw(torch.arange(prototypes))[assignment]
-    resample = torch.rand(rows.shape, generator=rng) < RESAMPLED
+    resample = torch.rand(rows.shape, generator=rng, dtype=torch.float32) < RESAMPLED
     return torch.where(resample, draw(assignment), rows)

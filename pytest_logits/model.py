@@ -50,9 +50,11 @@ ARGUMENTS = tuple(name for name in ModelSpec.__dataclass_fields__ if name not in
 def nearest(word: str, words: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` where one of ``words`` is near ``word``, else the list of what is allowed."""
     known = list(words)
-    holding = sorted((name for name in known if word and word in name), key=len)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5) or holding
-    return f"did you mean {close[0]!r}?" if close else f"it is one of: {', '.join(known)}"
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    holding = [name for name in known if word and word in name]
+    return f"it is one of: {', '.join(holding or known)}"
 
 
 def builtin_check_names() -> list[str]:

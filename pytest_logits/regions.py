@@ -22,8 +22,9 @@ Region = Literal["simplex", "wrong_simplex", "log_simplex", "unit", "symmetric",
 PILE_WIDTH = 0.01
 PILE_SHARE = 0.25
 PILE_SCALES = 3
-# Scores that are never negative and often exactly 0 over this many settings of the parameters are clipped: the sign of
-# a free score is a fair coin at each of them, and none of its values is exactly 0.
+# Scores that are never negative and often exactly 0 over this many mild settings of the parameters are clipped: a free
+# score changes its sign among them, and none of its values is exactly 0. Softplus and exp are not 0 there either; a
+# row's least score moved to 0 is 0 exactly once in each row.
 CLIPPED_SETTINGS = 16
 CLIPPED_SHARE = 0.1
 # Row sums of scores in the hundreds of thousands, by hand in float32: 1e5 units of 1.2e-7.
@@ -65,6 +66,7 @@ class Extent:
     tolerance: float = 0.0
     width: int = 1
     samples: list[Tensor] = field(default_factory=list, repr=False)
+    mild: list[Tensor] = field(default_factory=list, repr=False)
 
     def add(self, logits: Tensor, *, keep: bool = False, coarse: bool = False) -> None:
         """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample.
@@ -93,6 +95,8 @@ class Extent:
             self.log_gap = max(self.log_gap, log_gap)
         if keep:
             self.samples.append(scores.flatten())
+            if not coarse:
+                self.mild.append(scores)
 
     def _sum_other_axes(self, scores: Tensor) -> None:
         """Note the axes other than that of the classes along which everything so far, or its exponential, sums to 1."""
@@ -130,7 +134,7 @@ class Extent:
     @property
     def is_nearly_log_normalised(self) -> bool:
         """Whether the rows may be log-probabilities, exactly or but for an epsilon."""
-        return self.rows > 0 and self.high <= self.tolerance and self.log_gap < LOG_GAP
+        return self.rows > 0 and self.high < LOG_GAP and self.log_gap < LOG_GAP
 
     @property
     def bound(self) -> float:
@@ -165,14 +169,20 @@ def confirmed_region(extent: Extent) -> Region:
         return "wrong_simplex"
     if extent.holds("log_simplex"):
         return "log_simplex"
-    if extent.holds("unit") and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):
+    fills_unit = extent.low <= PILE_WIDTH and extent.high >= 1 - PILE_WIDTH
+    if extent.holds("unit") and fills_unit and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):
         return "unit"
     bound = extent.bound
     if extent.low < 0 and extent.piles_at(-bound, bound, width=PILE_WIDTH * bound):
         return "symmetric" if bound <= 1 else "bounded"
-    if not extent.holds("nonnegative") or len(extent.samples) < CLIPPED_SETTINGS:
-        return "free"
-    return "nonnegative" if _share_near(torch.cat(extent.samples), (0.0,), 0.0) >= CLIPPED_SHARE else "free"
+    return "nonnegative" if _is_clipped(extent) else "free"
+
+
+def _is_clipped(extent: Extent) -> bool:
+    if not extent.holds("nonnegative") or extent.high <= 0 or len(extent.mild) < CLIPPED_SETTINGS:
+        return False
+    zeros = torch.cat(extent.mild) == 0
+    return float(zeros.double().mean()) >= CLIPPED_SHARE and bool((zeros.sum(dim=1) != 1).any())
 
 
 def confine(region: Region, bound: float = 1.0) -> Callable[[Tensor], Tensor]:

@@ -30,7 +30,7 @@ SCAN_ROWS = 16
 BENT = 16.0
 # How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
 # strongly that whatever can saturate does.
-SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
+SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 DEFAULT_SEQUENCE = (16,)
 SMALL_MODEL = 1_000_000
 
@@ -110,17 +110,16 @@ class Subject:
     def scattered(self, amount: float, variant: int = 0) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
 
-        A parameter that is all zeros takes the usual initial size, one over the square root of its fan-in.
+        A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
+        gain takes at least 1: noise of a lone number's own size would seldom change its sign.
         """
         model = self.fresh()
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
         with torch.no_grad():
             for p in model.parameters():
                 if amount and p.is_floating_point():
-                    size = (
-                        float(p.detach().float().square().mean().sqrt())
-                        or max(p[0].numel() if p.ndim else 1, 1) ** -0.5
-                    )
+                    size = float(p.detach().float().square().mean().sqrt())
+                    size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
                     noise = torch.randn(p.shape, generator=rng) * size * amount
                     p.add_(noise.to(p.dtype))
         return model
@@ -371,7 +370,7 @@ class Subject:
             look(amount)
         if extent.low >= 0 and confirmed_region(extent) == "free":
             for variant in range(CLIPPED_SETTINGS):
-                look(BENT, variant + 1)
+                look(1.0, variant + 1)
         return extent
 
     @cached_property

@@ -49,8 +49,8 @@ def results_of(example: str, folder: Path) -> list[Result]:
             lambda: subject.passes,
             model=spec.name,
             nodeid=f"example.py::{spec.name}::{check.name}",
-            settings=settings,
             root=folder,
+            rerun="",
         ).result
         for check in selected_checks()
     ]

@@ -58,7 +58,7 @@ def test_every_check_is_explained_by_claim_and_page(name: str):
 @pytest.mark.parametrize("name", cause_names())
 def test_every_cause_is_explained_by_page_and_fix(name: str):
     text = explain(name)
-    assert (cause(name).page in text, text.endswith(f"Fix: {cause(name).fix}.")) == (True, True)
+    assert (cause(name).page in text, f"Fix: {cause(name).fix}." in text) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,6 @@ def test_every_cause_is_explained_by_page_and_fix(name: str):
     [
         ("outputs_are_logit", "outputs_are_logits"),
         ("softmax_before_crossentropy", "softmax_before_cross_entropy"),
-        ("softmax", "softmax_before_"),
     ],
 )
 def test_an_unknown_name_names_the_nearest(name: str, nearest: str):

@@ -213,6 +213,10 @@ def binary_focal(z: Tensor, y: Tensor) -> Tensor:
     return ((1 - torch.exp(-each)) ** 2 * each).mean()
 
 
+def dice(p: Tensor, y: Tensor) -> Tensor:
+    return 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+
+
 BERNOULLI: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "BCE by hand": ("logits", lambda z, y: (F.softplus(z) - z * y).mean()),
     "BCE by logsigmoid": ("logits", lambda z, y: -(y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).mean()),
@@ -226,6 +230,8 @@ BERNOULLI: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "BCE of probabilities, clamped": ("probabilities", clamped_bce),
     "squared error": ("unknown", lambda z, y: (z - y).square().mean()),
     "absolute error": ("unknown", lambda z, y: (z - y).abs().mean()),
+    "Dice of probabilities": ("unknown", dice),
+    "product with the sign": ("unknown", lambda z, y: -(z * (2 * y - 1)).mean()),
     "squared error of sigmoid": ("unknown", lambda z, y: (torch.sigmoid(z) - y).square().mean()),
 }
 
@@ -276,7 +282,7 @@ def test_a_loss_with_a_parameter_of_its_own_is_classified_without_a_warning():
         (Nature(takes="probabilities", form="categorical"), lambda z: torch.softmax(z, dim=1)),
         (Nature(takes="probabilities", form="bernoulli"), torch.sigmoid),
     ],
-    ids=str,
+    ids=["logits", "unknown", "log_probabilities", "probabilities", "bits"],
 )
 def test_the_link_makes_what_the_loss_takes(nature: Nature, expected: Callable[[Tensor], Tensor]):
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))

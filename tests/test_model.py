@@ -165,9 +165,9 @@ def test_the_nearest_word_is_named(word: str, said: str):
     assert nearest(word, ("quick", "standard", "thorough")) == said
 
 
-def test_of_many_words_that_hold_the_word_one_is_named():
+def test_the_words_that_hold_the_word_are_named():
     names = ["bounded_logits", "softmax_before_cross_entropy", "softmax_before_bce_with_logits"]
-    assert nearest("softmax", names) == "did you mean 'softmax_before_cross_entropy'?"
+    assert nearest("softmax", names) == "it is one of: softmax_before_cross_entropy, softmax_before_bce_with_logits"
 
 
 def test_the_caller_is_told_by_depth():

@@ -22,7 +22,7 @@ CHECK = Check(name="a_check", claim="the claim", tags=("outputs",), function=lam
 
 
 def run(verdict_of: Any, *, root: Path = Path("/root"), passes: Any = Passes, **arguments: Any) -> Run:
-    options: dict[str, Any] = {"model": "net", "nodeid": "conftest.py::net::a_check", "settings": Settings()}
+    options: dict[str, Any] = {"model": "net", "nodeid": "conftest.py::net::a_check", "rerun": "pytest"}
     return run_check(CHECK, verdict_of, passes, root=root, **{**options, **arguments})
 
 
@@ -115,9 +115,13 @@ def test_the_command_can_be_pasted(nodeid: str):
 
 
 def test_the_command_names_the_id_to_paste_and_what_else_it_needs():
-    result = run(lambda: passed("m"), rerun="logits::generated::a_check", options=("--logit-model=a:b",)).result
-    assert result.nodeid == "conftest.py::net::a_check"
-    assert result.reproduce == "pytest --logit-checks logits::generated::a_check --logit-model=a:b"
+    command = reproduce("logits::generated::a_check", Settings(), ("--logit-model=a:b",))
+    assert command == "pytest --logit-checks logits::generated::a_check --logit-model=a:b"
+
+
+def test_a_result_carries_the_command_that_it_was_given():
+    result = run(lambda: passed("m"), rerun="pytest --logit-checks here").result
+    assert (result.nodeid, result.reproduce) == ("conftest.py::net::a_check", "pytest --logit-checks here")
 
 
 def test_a_check_is_decided_with_the_threads_that_suit_the_model():

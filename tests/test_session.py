@@ -603,7 +603,7 @@ def test_a_traceback_ends_where_the_model_raised(pytester: pytest.Pytester, styl
     ]
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", [name for name in CHECKS if name != "predictions_match_logits"])
 def test_a_model_that_raises_is_an_error_in_each_check(pytester: pytest.Pytester, check: str):
     pytester.makeconftest(RAISING)
     (found,) = records(pytester, f"--logit-select={check}")

@@ -38,7 +38,7 @@ def outputs_are_logits(subject: Subject) -> Verdict:
     """The outputs range over everything the loss can take: an activation in front of it does not confine them.
 
     Sixteen random inputs go through copies of the model in train mode, as initialised and with their parameters
-    scattered by up to 1024 times their size. Logits then spread without bound. Rows that keep summing to 1, or scores
+    scattered by up to 4096 times their size. Logits then spread without bound. Rows that keep summing to 1, or scores
     that pile up at the same ends at three scales, are the mark of an activation. Whether that matters is asked of
     the user's own loss: the least it can be behind the activation, against the least it can be.
 

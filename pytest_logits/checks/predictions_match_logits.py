@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ VARIANTS = 2
 THRESHOLD = 0.5
 WIDTH = 0.005
 SWEEP = 128
-ZOOMS = 2
+ZOOMS = 5
 
 
 @check(claim="predict gives the class that the logits and the loss imply", tags=("outputs", "exact"))
@@ -41,6 +42,7 @@ def predictions_match_logits(subject: Subject) -> Verdict:
     if subject.has_single_column:
         return not_applicable("with one score per example the loss implies no decision")
     compared, classes = 0, set[Any]()
+    looks_like, disagreement = set(_SLIPS), None
     for amount in AMOUNTS:
         for variant in range(VARIANTS):
             model = subject.scattered(amount, variant).eval()
@@ -60,14 +62,21 @@ def predictions_match_logits(subject: Subject) -> Verdict:
             compared += int(sure.sum())
             classes |= set(decided[sure].flatten().tolist())
             wrong = sure & (predicted != decided)
-            if bool(wrong.any()):
-                return _disagrees(subject, model, inputs, logits, predicted, decided, wrong)
+            looks_like &= _matching_slips(logits, predicted, decided)
+            if bool(wrong.any()) and disagreement is None:
+                disagreement = (model, inputs, logits, predicted, decided, wrong)
+    if disagreement is not None:
+        return _disagrees(subject, *disagreement, looks_like=looks_like)
     if compared == 0 or len(classes) < 2:
         return inconclusive(f"{compared} confident rows, of {len(classes)} classes; two classes are needed")
     threshold = _threshold(subject)
     if threshold is not None and all(abs(side - THRESHOLD) < WIDTH for side in threshold):
         return _half(subject, *threshold)
-    return passed(f"predict agrees with the logits on {compared} confident decisions", evidence={"compared": compared})
+    followed = "" if threshold is None else f"; it changes at logit {threshold[1]:.3f}"
+    return passed(
+        f"predict agrees with the logits on {compared} confident decisions{followed}",
+        evidence={"compared": compared, "threshold": threshold},
+    )
 
 
 def _threshold(subject: Subject) -> tuple[float, float] | None:
@@ -80,8 +89,8 @@ def _threshold(subject: Subject) -> tuple[float, float] | None:
     inputs = subject.inputs(SCAN_ROWS, "predict 0")
     if not single or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         return None
-    for amount in AMOUNTS:
-        model = subject.scattered(amount).eval()
+    for amount, variant in product(AMOUNTS, range(VARIANTS)):
+        model = subject.scattered(amount, variant).eval()
         logits = subject.scores(model, inputs, purpose="predict").reshape(-1)
         if logits.min() >= 0 or logits.max() <= 2 * THRESHOLD:
             continue
@@ -93,6 +102,8 @@ def _threshold(subject: Subject) -> tuple[float, float] | None:
             logits = subject.scores(model, line, purpose="predict").reshape(-1)
             if not bool(on.any()) or bool(on.all()):
                 return None
+            if float(logits[on].min() - logits[~on].max()) < WIDTH / 2:
+                break
             start, end = line[~on][logits[~on].argmax()], line[on][logits[on].argmin()]
         return float(logits[~on].max()), float(logits[on].min())
     return None
@@ -115,24 +126,35 @@ def _place(subject: Subject) -> Location | None:
     return None if code is None else at(code.co_filename, code.co_firstlineno, note="predict= is defined here")
 
 
-def _guess(logits: Tensor, predicted: Tensor, decided: Tensor) -> str:
-    """Which slip gives these predictions, where one does."""
-    slips: dict[str, Callable[[], Tensor]] = {
-        "sigmoid applied twice, which is hardly ever below .5": lambda: (logits.sigmoid().sigmoid() > 0.5).long(),
-        "argmax over a single column": lambda: torch.zeros_like(decided),
-        "argmax over the batch axis": lambda: logits.argmax(dim=0),
-        "the opposite of the logits' decision": lambda: 1 - decided,
-    }
-    for words, make in slips.items():
-        made = make()
+_SLIPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sigmoid applied twice, which is hardly ever below .5": lambda z, decided: (z.sigmoid().sigmoid() > 0.5).long(),
+    "argmax over a single column, which is always 0": lambda z, decided: torch.zeros_like(decided),
+    "argmax over the batch axis": lambda z, decided: z.argmax(dim=0),
+    "the opposite of the logits' decision": lambda z, decided: 1 - decided,
+}
+
+
+def _matching_slips(logits: Tensor, predicted: Tensor, decided: Tensor) -> set[str]:
+    """The slips that give exactly these predictions."""
+    found = set()
+    for words, make in _SLIPS.items():
+        made = make(logits, decided)
         made = made.squeeze(1) if made.ndim > decided.ndim else made
         if made.shape == predicted.shape and bool((made == predicted).all()):
-            return f"; this is what it looks like: {words}"
-    return ""
+            found.add(words)
+    return found
 
 
 def _disagrees(
-    subject: Subject, model: nn.Module, inputs: Any, logits: Tensor, predicted: Tensor, decided: Tensor, wrong: Tensor
+    subject: Subject,
+    model: nn.Module,
+    inputs: Any,
+    logits: Tensor,
+    predicted: Tensor,
+    decided: Tensor,
+    wrong: Tensor,
+    *,
+    looks_like: set[str],
 ) -> Verdict:
     row = int(wrong.reshape(len(wrong), -1).any(dim=1).nonzero()[0])
     alone = index_rows(inputs, torch.tensor([row]), len(wrong))
@@ -150,7 +172,7 @@ def _disagrees(
         outcome="failed",
         cause="prediction_disagrees_with_logits",
         measured=f"predict is wrong on {int(wrong.sum())} of {wrong.numel()} decisions, where logits leave no doubt"
-        + _guess(logits, predicted, decided),
+        + "".join(f"; this is what it looks like: {words}" for words in sorted(looks_like)),
         expected="argmax over the class axis" if logits.ndim > 1 and logits.shape[1] > 1 else "class 1 above logit 0",
         location=_place(subject),
         counterexample=counterexample,
