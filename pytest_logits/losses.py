@@ -123,7 +123,7 @@ def infer_nature(loss: LossFunction, *, classes: int | None, multilabel: bool, d
     if width > 1 and not multilabel:
         return _over_classes(value, same, scores) or _over_columns(value, same, scores, -wrong) or unknown
     grows_wrong, grows_right = value(20 * wrong) - value(10 * wrong), value(-20 * wrong) - value(-10 * wrong)
-    if grows_wrong > max(1, 2 * grows_right) and value(-10 * wrong) < value(10 * wrong):
+    if grows_wrong > 1 and -0.1 * grows_wrong < grows_right < 0.5 * grows_wrong:
         return Nature(takes="logits", form="bernoulli")
     return _over_columns(value, same, scores, -wrong) or unknown
 

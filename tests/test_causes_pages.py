@@ -24,11 +24,9 @@ NAMES = cause_names()
 # True and worth saying, but no failure.
 ADVICE = {"log_probabilities_into_cross_entropy"}
 SOUND = ("passed", "not_applicable", "inconclusive")
-# What other checks say of the same mistake: BCELoss raises an error on scores outside [0, 1], and where nothing has a
-# gradient the outputs stay as they are, alike.
+# What other checks say of the same mistake: BCELoss raises an error on scores outside [0, 1].
 ALSO: dict[str, set[tuple[str, str | None]]] = {
     "logits_into_bce_loss": {("error", None)},
-    "degenerate_initialisation": {("failed", "output_ignores_input")},
 }
 
 

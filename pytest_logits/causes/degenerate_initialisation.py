@@ -1,4 +1,4 @@
-"""The gradient of every parameter is exactly zero from the start.
+"""The gradient of every weight is exactly zero from the start.
 
 Weights that are all zero in two layers in a row, or a ReLU that is off for every input, give gradients that are
 exactly zero, and no step changes that.

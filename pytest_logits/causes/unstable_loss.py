@@ -1,4 +1,4 @@
-"""A hand-written loss overflows where cross entropy is finite.
+"""A loss overflows where cross entropy is finite.
 
 -log(softmax(z)) is infinite in float32 once a margin exceeds about 104, as the true class's probability is then 0,
 and its gradient is NaN. log_softmax computes the same value without leaving the range of the dtype.

@@ -72,7 +72,7 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
     if subject.nature.takes != "logits":
         return None
     if "simplex" in run.floors and run.holds("simplex"):
-        return "simplex"
+        return "simplex" if run.stakes.is_material(run.floors["simplex"]) else None
     if subject.region in run.floors and (
         subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
     ):

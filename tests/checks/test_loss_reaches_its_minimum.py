@@ -66,10 +66,26 @@ def test_a_loss_below_its_minimum_is_found(activation):
         (lambda: sound.MLP(5), {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}),
         (lambda: sound.MLP(5), {"loss": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 3, 4, 50]))}),
     ],
-    ids=["mlp", "log_softmax-nll", "skorch", "cosine 16", "distance", "soft cap", "smoothed", "weighted"],
+    ids=[
+        "mlp",
+        "log_softmax-nll",
+        "skorch",
+        "cosine 16",
+        "distance",
+        "soft cap",
+        "hinge of softmax",
+        "smoothed",
+        "weighted",
+    ],
 )
 def test_sound_twins_pass(model, arguments):
     assert result_of(CHECK, model, num_classes=5, **arguments).outcome == "passed"
+
+
+def test_a_softmax_that_leaves_the_loss_its_minimum_is_no_fault():
+    # The multi-class hinge of probabilities is 0 where the true class has all of it.
+    result = result_of(CHECK, lambda: Squashed(5, softmax), num_classes=5, loss=nn.MultiMarginLoss())
+    assert result.outcome == "inconclusive"
 
 
 def test_a_slow_model_is_inconclusive():
