@@ -31,6 +31,12 @@ def no_models() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_word_of_rewriting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run inside this one finds our package imported, which in a clean checkout pytest warns of."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
+
+
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
     """The environment without what an outer run, pytest-xdist or the shell have put there."""

@@ -73,7 +73,6 @@ def test_a_loss_below_its_minimum_is_found(activation):
         "cosine 16",
         "distance",
         "soft cap",
-        "hinge of softmax",
         "smoothed",
         "weighted",
     ],
