@@ -31,10 +31,11 @@ def no_models() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def no_word_of_rewriting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run inside this one finds our package imported, which in a clean checkout pytest warns of."""
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """pytest's own, quiet about one thing: a run inside this one finds our package imported and cannot rewrite it."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
+    return pytester
 
 
 @pytest.fixture(scope="session")
