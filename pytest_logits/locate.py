@@ -13,6 +13,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -173,7 +174,7 @@ def leak_place(
     for batch in (inputs, mixed):
         seed_everything(subject.seed("locate"))
         with torch.no_grad():
-            traces.append(record(lambda batch=batch: subject.logits_of(model, batch), copies=True)[1])
+            traces.append(record(partial(subject.logits_of, model, batch), copies=True)[1])
     for one, other in zip(*traces, strict=False):
         if one.values is None or other.values is None or one.place is None or one.result.shape != other.result.shape:
             continue

@@ -158,7 +158,7 @@ def _disagrees(
 ) -> Verdict:
     row = int(wrong.reshape(len(wrong), -1).any(dim=1).nonzero()[0])
     alone = index_rows(inputs, torch.tensor([row]), len(wrong))
-    counterexample = {
+    counterexample: dict[str, Any] = {
         "logits": logits[row].flatten().tolist()[:8],
         "predicted": predicted[row].tolist(),
         "implied": decided[row].tolist(),
