@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
-from pytest_logits.regions import UNDONE, Extent, Region, undo
+from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import Subject
 
@@ -211,12 +211,15 @@ class LearningRun:
         floors = {region: self.stakes.floor(region) for region in regions}
         if self.subject.region == "bounded":
             floors["bounded"] = self.stakes.floor("bounded", self.subject.scan.bound)
+        if self.subject.region == "sphere":
+            floors["sphere"] = self.stakes.floor("sphere", self.subject.scan.longest)
         return floors
 
     def _goal(self, extent: Extent) -> float:
         """How low the loss must get before no activation that may confine these outputs can be what it gets.
 
         Where the confining region is known, its floor; else the lowest floor of those that the outputs have not left.
+        A floor that costs nothing, as behind a loss that scales its logits itself, asks for no more than that.
         """
         least = self.stakes.least
         if self.subject.nature.takes == "log_probabilities" and not self.subject.scan.is_nearly_log_normalised:
@@ -226,7 +229,8 @@ class LearningRun:
         if self.subject.nature.takes == "logits":
             possible = [known] if known in self.floors else [region for region in self.floors if extent.holds(region)]
             floors += [self.floors[region] for region in possible if self.stakes.is_material(self.floors[region])]
-        return least + GOAL * (min(floors) - least)
+        room = self.stakes.at_zero - least
+        return least + GOAL * max(min(floors) - least, MATERIAL * room)
 
     def _sits_on_floor(self, trace: Trace) -> bool:
         """Everything is learnt, the outputs are confined by construction, and the loss is down to what that leaves."""

@@ -6,6 +6,7 @@ the Python stack that called it. It names places; it never decides a verdict.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import linecache
 import sys
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -185,6 +187,40 @@ def leak_place(
         if all(bool((a != b).any()) for a, b in pairs):
             return at(*one.place, note=f"{one.name}()")
     return None
+
+
+def seeding_place(subject: Subject, model: nn.Module) -> Location | None:
+    """Where a forward pass sets a global random state: the line that calls torch.manual_seed or one of its kin."""
+    places: list[tuple[str, tuple[str, int]]] = []
+    with contextlib.ExitStack() as patches:
+        for owner, name in _SEEDING:
+            module = sys.modules.get(owner)
+            if module is not None:
+                patches.enter_context(patch.object(module, name, _noting(getattr(module, name), name, places)))
+        subject.scores(model, subject.inputs(SCAN_ROWS, "scan"), purpose="locate")
+    return at(*places[0][1], note=f"{places[0][0]}()") if places else None
+
+
+_SEEDING = (
+    ("torch", "manual_seed"),
+    ("torch", "set_rng_state"),
+    ("torch.random", "manual_seed"),
+    ("torch.random", "set_rng_state"),
+    ("random", "seed"),
+    ("random", "setstate"),
+    ("numpy.random", "seed"),
+    ("numpy.random", "set_state"),
+)
+
+
+def _noting(function: Any, name: str, places: list[tuple[str, tuple[str, int]]]) -> Any:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        place = _calling_line(sys._getframe(1))
+        if place is not None:
+            places.append((name, place))
+        return function(*args, **kwargs)
+
+    return noted
 
 
 def loss_place(subject: Subject) -> Location | None:

@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Region = Literal["simplex", "wrong_simplex", "log_simplex", "unit", "symmetric", "bounded", "nonnegative", "free"]
+Region = Literal[
+    "simplex", "wrong_simplex", "log_simplex", "sphere", "unit", "symmetric", "bounded", "nonnegative", "free"
+]
 
 # The flat end of an activation shows as a pile: a quarter of the values within one per cent of the same bound, at each
 # of three parameter scales that are four times apart. Scores that are not bounded grow with the scale instead.
@@ -29,6 +31,11 @@ CLIPPED_SETTINGS = 16
 CLIPPED_SHARE = 0.1
 # Row sums of scores in the hundreds of thousands, by hand in float32: 1e5 units of 1.2e-7.
 COARSE = 0.02
+# Rows whose norms agree to a hundredth over every row and every parameter scale are normalised: free scores spread over
+# orders of magnitude there. A LayerNorm's epsilon leaves rows of variance .01 within 5e-4 of their norm.
+SPHERE = 0.01
+# Scores this large leave a loss nothing to gain: e**-64 is below float32's resolution of any loss near 1.
+ROOM = 64.0
 # Rows of log-probabilities have a logsumexp of 0. log(softmax + 1e-7) at K = 1000 is 1e-4 off; free scores are off by
 # about log K. Between the two nothing is decided.
 LOG_GAP = 0.1
@@ -62,6 +69,8 @@ class Extent:
     high: float = -math.inf
     sum_gap: float = 0.0
     log_gap: float = 0.0
+    shortest: float = math.inf
+    longest: float = 0.0
     wrong_axes: dict[int, bool] = field(default_factory=dict)
     tolerance: float = 0.0
     width: int = 1
@@ -88,6 +97,8 @@ class Extent:
         self.rows += len(scores)
         self.low = min(self.low, float(scores.min()))
         self.high = max(self.high, float(scores.max()))
+        norms = scores.norm(dim=1)
+        self.shortest, self.longest = min(self.shortest, float(norms.min())), max(self.longest, float(norms.max()))
         sum_gap, log_gap = float((scores.sum(dim=1) - 1).abs().max()), float(scores.logsumexp(dim=1).abs().max())
         if not coarse or sum_gap > COARSE:
             self.sum_gap = max(self.sum_gap, sum_gap)
@@ -118,10 +129,15 @@ class Extent:
             return self.wrong_axis is not None
         if region == "log_simplex":
             return self.width > 1 and self.high <= self.tolerance and self.log_gap <= _log_tolerance(self.tolerance)
+        if region == "sphere":
+            # A mask of -1e9 gives every row one norm too; rows that long leave a loss all its room.
+            alike = 0 < self.longest <= (1 + SPHERE) * self.shortest
+            return self.width > 1 and self.rows > 1 and alike and self.longest <= ROOM
         if region == "unit":
             return self.low >= 0 and self.high <= 1
         if region == "symmetric":
-            return self.low >= -1 and self.high <= 1
+            # A cosine may be a few units in the last place above 1.
+            return self.bound <= 1 + self.tolerance
         if region == "nonnegative":
             return self.low >= 0
         return True
@@ -169,12 +185,14 @@ def confirmed_region(extent: Extent) -> Region:
         return "wrong_simplex"
     if extent.holds("log_simplex"):
         return "log_simplex"
+    if extent.holds("sphere"):
+        return "sphere"
     fills_unit = extent.low <= PILE_WIDTH and extent.high >= 1 - PILE_WIDTH
     if extent.holds("unit") and fills_unit and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):
         return "unit"
     bound = extent.bound
     if extent.low < 0 and extent.piles_at(-bound, bound, width=PILE_WIDTH * bound):
-        return "symmetric" if bound <= 1 else "bounded"
+        return "symmetric" if extent.holds("symmetric") else "bounded"
     return "nonnegative" if _is_clipped(extent) else "free"
 
 
@@ -193,6 +211,8 @@ def confine(region: Region, bound: float = 1.0) -> Callable[[Tensor], Tensor]:
         return torch.sigmoid
     if region in ("symmetric", "bounded"):
         return lambda z: bound * torch.tanh(z)
+    if region == "sphere":
+        return lambda z: bound * F.normalize(z, dim=1)
     if region == "nonnegative":
         return torch.relu
     return lambda z: z
@@ -202,6 +222,7 @@ UNDONE = {
     "simplex": "loss on log(output): the scores before the softmax, up to a constant per row",
     "unit": "loss on log(output / (1 - output)): the scores before the sigmoid",
     "symmetric": "loss on 16 * output: the same outputs with room to be confident",
+    "sphere": "loss on 16 * output: the same outputs with room to be confident",
     "bounded": "loss on 16 * output: the same outputs with room to be confident",
     "nonnegative": "loss on the tensor that goes into the activation",
 }
@@ -213,7 +234,7 @@ def undo(region: Region) -> Callable[[Tensor], Tensor]:
         return lambda p: p.clamp_min(torch.finfo(p.dtype).tiny).log()
     if region == "unit":
         return lambda p: torch.logit(p, eps=torch.finfo(p.dtype).eps)
-    if region in ("symmetric", "bounded"):
+    if region in ("sphere", "symmetric", "bounded"):
         return lambda z: 16 * z
     raise ValueError(f"a {region} output cannot be undone from outside the model")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -48,8 +49,14 @@ class Stakes:
     def floor(self, region: Region, bound: float = 1.0) -> float:
         """The least loss of outputs that an activation confines to the region before the loss sees them."""
         inner, link = confine(region, bound), self.subject.nature.link
-        with torch.no_grad():
-            return least_loss(self.subject.loss, self.labels, self.like, through=lambda z: link(inner(z)))
+
+        def least(prepare: Callable[[Tensor], Tensor]) -> float:
+            with torch.no_grad():
+                return least_loss(self.subject.loss, self.labels, self.like, through=lambda z: link(inner(prepare(z))))
+
+        floor = least(lambda z: z)
+        # On a sphere, what a categorical loss ignores, a constant per row, is better spent on the margin.
+        return floor if region != "sphere" else min(floor, least(lambda z: z - z.mean(dim=1, keepdim=True)))
 
     @property
     def squashed_floor(self) -> float:

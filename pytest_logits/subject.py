@@ -357,7 +357,8 @@ class Subject:
     def scan(self) -> Extent:
         """Outputs in train mode, as the loss sees them, of copies with scattered parameters; the first as initialised.
 
-        Where none of them is negative, more copies are looked at: a clipped range shows in many settings only.
+        Where none of them is negative, or none beyond 1, more copies are looked at: a clipped range, and scores that
+        cannot grow, show in many settings only.
         """
         extent = Extent()
         inputs = self.inputs(SCAN_ROWS, "scan")
@@ -371,7 +372,15 @@ class Subject:
         if extent.low >= 0 and confirmed_region(extent) == "free":
             for variant in range(CLIPPED_SETTINGS):
                 look(1.0, variant + 1)
+        elif extent.holds("symmetric") and confirmed_region(extent) == "free":
+            for variant in range(CLIPPED_SETTINGS):
+                look(SCATTER[-1], variant + 1)
         return extent
+
+    @property
+    def stays_small(self) -> bool:
+        """Whether all scores lie in [-1, 1] in every setting of the scan and no activation accounts for it: cosines."""
+        return self.region == "free" and self.scan.rows > 0 and self.scan.low < 0 and self.scan.holds("symmetric")
 
     @cached_property
     def region(self) -> Region:

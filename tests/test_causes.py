@@ -129,6 +129,36 @@ def sigmoid_before_bce(label: float, score: float) -> float:
     return float(F.binary_cross_entropy_with_logits(outputs, torch.tensor([label], dtype=torch.float64)))
 
 
+def minimise(loss: Callable[[Tensor], Tensor], classes: int) -> Tensor:
+    """One row of free scores after enough L-BFGS for float64."""
+    rng = torch.Generator().manual_seed(0)
+    scores = torch.randn(1, classes, generator=rng, dtype=torch.float64).requires_grad_()
+    optimizer = torch.optim.LBFGS([scores], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(scores)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return scores.detach()
+
+
+def best_on_the_sphere(classes: int) -> float:
+    def loss(scores: Tensor) -> Tensor:
+        return F.cross_entropy(F.normalize(scores, dim=1), torch.tensor([0]))
+
+    return float(loss(minimise(loss, classes)))
+
+
+def share_of_the_true_class(true: float, other: float, classes: int) -> float:
+    target = torch.full((1, classes), other, dtype=torch.float64)
+    target[0, 0] = true
+    scores = minimise(lambda z: F.cross_entropy(z, target) + 1e-9 * z.square().sum(), classes)
+    return float(scores.softmax(dim=1)[0, 0])
+
+
 def accuracy_at_100_classes(activation: Callable[[Tensor], Tensor]) -> float:
     """A hundred well separated clusters in 20 dimensions, a network of 64 hidden units, 500 steps of SGD at 0.1."""
     rng = torch.Generator().manual_seed(0)
@@ -155,6 +185,11 @@ MEASURED: dict[tuple[str, str], Callable[[], float]] = {
     ("bounded_logits", ".1269"): lambda: best_and_worst(torch.tanh, 2)[0],
     ("bounded_logits", ".7966"): lambda: best_and_worst(torch.tanh, 10)[0],
     ("bounded_logits", "2.6671"): lambda: best_and_worst(torch.tanh, 100)[0],
+    ("bounded_logits", ".2176"): lambda: best_on_the_sphere(2),
+    ("bounded_logits", ".8362"): lambda: best_on_the_sphere(5),
+    ("bounded_logits", "2.0555"): lambda: best_on_the_sphere(20),
+    ("unnormalised_targets", ".5"): lambda: share_of_the_true_class(0.9, 0.1, 10),
+    ("unnormalised_targets", "1.8"): lambda: 0.9 + 9 * 0.1,
     ("softmax_before_cross_entropy", ".3133"): lambda: best_and_worst(softmax, 2)[0],
     ("softmax_before_cross_entropy", ".5514"): lambda: best_and_worst(softmax, 3)[0],
     ("softmax_before_cross_entropy", "1.4612"): lambda: best_and_worst(softmax, 10)[0],
@@ -168,6 +203,8 @@ MEASURED: dict[tuple[str, str], Callable[[], float]] = {
     ),
 }
 CONDITIONS = {
+    ("unnormalised_targets", ".9"),  # the target of the true class
+    ("unnormalised_targets", ".1"),  # the target of each other
     ("softmax_before_cross_entropy", "0.1"),  # the step size
     ("softmax_before_cross_entropy", ".05"),  # a bound: test_double_softmax_learns_nothing_...
     ("sigmoid_before_bce_with_logits", "0.5"),  # the threshold

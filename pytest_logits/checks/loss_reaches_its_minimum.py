@@ -12,6 +12,7 @@ from pytest_logits.subject import BENT, Subject
 IN_WORDS: dict[Region, str] = {
     "simplex": "softmax outputs",
     "unit": "sigmoid outputs",
+    "sphere": "normalised outputs",
     "symmetric": "outputs in [-1, 1]",
     "bounded": "outputs within their bound",
     "nonnegative": "outputs clipped at 0",
@@ -55,7 +56,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         measured=measured,
         expected=f"{expected}, the least {IN_WORDS[region]} can reach is {run.floors[region]:.4f}",
         proof=proof,
-        location=activation_place(subject, amount=0.0 if region == "simplex" else BENT),
+        location=activation_place(subject, amount=0.0 if region in ("simplex", "sphere") else BENT),
         counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.least},
         evidence=evidence,
     )
@@ -77,6 +78,8 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
         subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
     ):
         return subject.region
+    if subject.stays_small and run.holds("symmetric") and run.stakes.is_material(run.floors["symmetric"]):
+        return "symmetric"
     return None
 
 

@@ -25,6 +25,7 @@ IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
     "wrong_simplex": "normalised along another axis than the classes",
     "log_simplex": "log-probabilities: the exponentials of every row sum to 1",
+    "sphere": "normalised: every row has the same norm, at every scale of the parameters",
     "unit": "sigmoids: every score lies in [0, 1] and piles up at its ends",
     "symmetric": "bounded: every score lies in [-1, 1] and piles up at its ends",
     "bounded": "bounded: the scores pile up at the same two values at every scale of the parameters",
@@ -103,6 +104,13 @@ def _stakes(subject: Subject) -> Stakes:
 
 def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) -> Verdict:
     region, form = subject.region, subject.nature.form
+    if subject.stays_small and stakes.is_material(stakes.floor("symmetric")):
+        return inconclusive(
+            f"the outputs stay in [-1, 1] for every scale of the parameters, as cosine similarities do: "
+            f"{_range(subject.scan)}; loss_reaches_its_minimum decides whether that costs anything",
+            expected="scores without bound, or a scale that makes room",
+            evidence=evidence,
+        )
     if region == "free":
         return passed(f"the outputs are {IN_WORDS[region]}: {_range(subject.scan)}", evidence=evidence)
     if region == "log_simplex" and form == "categorical":
@@ -114,7 +122,7 @@ def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) ->
             location=activation_place(subject, amount=0.0),
             evidence=evidence,
         )
-    floor = stakes.floor(region, subject.scan.bound)
+    floor = stakes.floor(region, subject.scan.longest if region == "sphere" else subject.scan.bound)
     evidence |= {"floor": floor, "least_possible": stakes.least, "all_equal": stakes.at_zero}
     clipped = region == "nonnegative"
     if not clipped and not stakes.is_material(floor):
@@ -137,7 +145,7 @@ def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) ->
         measured=f"the outputs are {IN_WORDS[region]}: {_range(subject.scan)}",
         expected=expected,
         proof=proof,
-        location=activation_place(subject, amount=0.0 if region == "simplex" else BENT),
+        location=activation_place(subject, amount=0.0 if region in ("simplex", "sphere") else BENT),
         counterexample=_smallest_batch(subject, region),
         evidence=evidence,
     )

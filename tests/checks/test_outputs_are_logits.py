@@ -138,3 +138,19 @@ def test_passes_stay_within_the_budget_of_exact_checks():
     passes = result_of(CHECK, lambda: Squashed(2, softmax)).passes
     assert passes.forward <= 40
     assert passes.backward <= 4
+
+
+@pytest.mark.parametrize("classes", [2, 5, 20])
+def test_rows_of_one_norm_are_found(classes: int):
+    result = result_of(CHECK, lambda: Squashed(classes, lambda z: F.normalize(z, dim=1)), num_classes=classes)
+    assert (result.outcome, result.verdict.cause) == ("failed", "bounded_logits")
+
+
+def test_a_norm_that_leaves_room_passes():
+    assert (
+        result_of(CHECK, lambda: Squashed(5, lambda z: 30 * F.normalize(z, dim=1)), num_classes=5).outcome == "passed"
+    )
+
+
+def test_cosines_without_a_scale_are_left_to_training():
+    assert result_of(CHECK, lambda: sound.Cosine(5, 1.0), num_classes=5).outcome == "inconclusive"

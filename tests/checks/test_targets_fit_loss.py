@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.checks.planted import result_of
@@ -83,3 +84,76 @@ def test_refused_targets_are_reported_once():
         result = result_of(other, lambda: sound.MLP(2), targets=lambda y: y.int())
         assert result.outcome == "not_applicable"
         assert "targets_fit_loss" in result.verdict.measured
+
+
+def smoothed(low: float, high: float):
+    return lambda labels: low + (high - low) * F.one_hot(labels, 10).float()
+
+
+def test_soft_targets_that_sum_to_more_than_one_are_found():
+    verdict = result_of(CHECK, lambda: sound.MLP(10), num_classes=10, targets=smoothed(0.1, 0.9)).verdict
+    assert (verdict.outcome, verdict.cause) == ("failed", "unnormalised_targets")
+    assert verdict.evidence["row_sums"] == pytest.approx([1.8] * 8)
+
+
+def test_unnormalised_targets_are_minimised_by_their_shares():
+    # The page's number: the loss of targets .9 and nine times .1 is least at .5, not at .9.
+    target = torch.full((1, 10), 0.1, dtype=torch.float64).index_fill_(1, torch.tensor([0]), 0.9)
+    scores = (target / target.sum()).log().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(scores, target), scores)
+    assert float(gradient.abs().max()) < 1e-15
+    assert float(scores.detach().softmax(dim=1)[0, 0]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        smoothed(0.01, 0.91),
+        lambda labels: 3 * F.one_hot(labels, 10).float(),
+        lambda labels: (1.0 + labels).unsqueeze(1) * F.one_hot(labels, 10).float(),
+        lambda labels: smoothed(0.01, 0.91)(labels).mul(100).round().div(100),
+    ],
+    ids=["smoothed", "scaled one-hot", "weighted one-hot", "rounded"],
+)
+def test_soft_targets_that_move_no_minimum_pass(targets):
+    assert result_of(CHECK, lambda: sound.MLP(10), num_classes=10, targets=targets).outcome == "passed"
+
+
+def test_soft_targets_with_a_weight_per_class_are_advice():
+    def weighted(labels: Tensor) -> Tensor:
+        return (1.0 + labels).unsqueeze(1) * smoothed(0.01, 0.91)(labels)
+
+    result = result_of(CHECK, lambda: sound.MLP(10), num_classes=10, targets=weighted)
+    assert (result.outcome, result.verdict.cause) == ("advice", "unnormalised_targets")
+
+
+def test_binary_labels_from_one_are_out_of_range():
+    result = result_of(CHECK, lambda: sound.OneLogit(True), task="binary", targets=lambda y: y + 1.0)
+    assert (result.outcome, result.verdict.cause) == ("failed", "labels_out_of_range")
+
+
+def test_every_position_of_a_dense_output_is_looked_at():
+    dense = {"input_shape": (4, 12), "num_classes": 4}
+    assert result_of(CHECK, lambda: sound.Conv1dHead(4), **dense).outcome == "passed"
+    result = result_of(CHECK, lambda: sound.Conv1dHead(4), **dense, targets=lambda y: (y + 1) % 4)
+    assert result.verdict.cause == "labels_out_of_range"
+
+
+def test_dense_targets_are_broadcast_where_the_channel_is_left_in():
+    # (6, 1, 6, 6) against (6, 6, 6): the batch meets the height.
+    result = result_of(
+        CHECK,
+        lambda: nn.Conv2d(3, 1, 1),
+        input_shape=(3, 6, 6),
+        task="binary",
+        targets="float_index",
+        loss=sound.bce_by_hand,
+    )
+    assert (result.outcome, result.verdict.cause) == ("failed", "broadcast_targets")
+
+
+def test_signed_targets_of_many_labels_are_found():
+    result = result_of(
+        CHECK, lambda: sound.MLP(6), num_classes=6, task="multilabel", targets=lambda y: (2 * y - 1).float()
+    )
+    assert (result.outcome, result.verdict.cause) == ("failed", "signed_targets")
