@@ -7,6 +7,7 @@ sound model is not failed for the suite's choice of step; training stops as soon
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,12 +35,19 @@ PROOF = 0.5
 # Steps with no gradient anywhere before a run gives up; dropout may silence one.
 SILENT_STEPS = 3
 
-Scores = Callable[[nn.Module], Tensor]
+# A run is cut here, whatever its steps cost, so that the checks of a slow model end; what is undecided is inconclusive.
+SECONDS = 45.0
+
+Step = Callable[[nn.Module], tuple[Tensor, Tensor]]
+Prepare = Callable[[nn.Module], tuple[nn.Module, list[Tensor]]]
 
 
 @dataclass
 class Trace:
-    """One training run: step size, losses before each step, and what the outputs were like."""
+    """One training run: step size, losses before each step, what the outputs were like, and who got a gradient.
+
+    ``connected`` are the names of the parameters with a gradient at any step, ``moved`` those with one that is not 0.
+    """
 
     step_size: float
     losses: list[float] = field(default_factory=list)
@@ -48,8 +56,15 @@ class Trace:
     extent: Extent = field(default_factory=Extent)
     rows_differ: bool = False
     reached: bool = False
-    gradient: bool = False
+    cut: bool = False
+    connected: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
     model: nn.Module | None = None
+
+    @property
+    def gradient(self) -> bool:
+        """Whether any parameter has had a gradient that is not zero."""
+        return bool(self.moved)
 
     @property
     def least(self) -> float:
@@ -67,10 +82,11 @@ class LearningRun:
         self.labels = self.stakes.labels
         self.floors = self._floors()
         self.traces: list[Trace] = []
+        self._deadline = time.monotonic() + SECONDS
         for step_size, steps in subject.settings.profile.learning:
-            trace = self.train(self.scores, step_size=step_size, steps=steps)
+            trace = self.train(self.as_written, step_size=step_size, steps=steps)
             self.traces.append(trace)
-            if trace.reached or not trace.gradient or self._sits_on_floor(trace):
+            if trace.reached or trace.cut or not trace.gradient or self._sits_on_floor(trace):
                 break
 
     # What the checks read
@@ -108,6 +124,7 @@ class LearningRun:
         return {
             "step_sizes": [t.step_size for t in self.traces],
             "steps": [len(t.losses) for t in self.traces],
+            "cut_after_seconds": SECONDS if self.traces[-1].cut else None,
             "lowest_loss": [t.least for t in self.traces],
             "first_loss": self.traces[0].losses[0],
             "accuracy": self.best.accuracy,
@@ -123,16 +140,32 @@ class LearningRun:
         """The same training with the activation undone. None where it does not get below the goal either."""
         if region == "nonnegative" or (region == "simplex" and self.subject.nature.form == "bernoulli"):
             how = UNDONE["nonnegative"]
-            scores: Scores = self._scores_before_activation
+            scores = self._scores_before_activation
         else:
             undone, how = undo(region), UNDONE[region]
 
             def scores(model: nn.Module) -> Tensor:
                 return undone(self.scores(model))
 
+        def step(model: nn.Module) -> tuple[Tensor, Tensor]:
+            made = scores(model)
+            return made, self.subject.loss(made, self.labels)
+
+        return self.proof_of(how, step=step)
+
+    def proof_of(self, how: str, *, step: Step | None = None, prepare: Prepare | None = None) -> Proof | None:
+        """The same training with one thing changed, as ``how`` says. None where it does not get below the goal."""
         beyond = self.stakes.least + PROOF * (self.goal - self.stakes.least)
+        self._deadline = time.monotonic() + SECONDS
         for step_size, steps in self.subject.settings.profile.learning:
-            trace = self.train(scores, step_size=step_size, steps=steps, goal=beyond, confined=False)
+            trace = self.train(
+                step or self.as_written,
+                step_size=step_size,
+                steps=steps,
+                goal=beyond,
+                confined=False,
+                prepare=prepare,
+            )
             if trace.least < self.goal:
                 return Proof(
                     undone=how,
@@ -146,23 +179,35 @@ class LearningRun:
     # Training
 
     def train(
-        self, scores: Scores, *, step_size: float, steps: int, goal: float = math.inf, confined: bool = True
+        self,
+        step_of: Step,
+        *,
+        step_size: float,
+        steps: int,
+        goal: float = math.inf,
+        confined: bool = True,
+        prepare: Prepare | None = None,
     ) -> Trace:
-        """Train a fresh copy on ``scores(model)`` until it is below the goal, silent, not finite, or out of steps.
+        """Train a fresh copy until its loss is below the goal, silent, not finite, or out of steps or time.
 
-        The goal is what the place of the outputs asks for, or ``goal`` where that is lower. ``confined`` scores are the
-        model's own, which stop when they sit on their floor.
+        ``step_of(model)`` gives the scores and the loss. The goal is what the place of the outputs asks for, or
+        ``goal`` where that is lower. ``confined`` scores are the model's own, which stop when they sit on their floor.
+        ``prepare`` changes the fresh copy and says what trains; by default the parameters that require a gradient and
+        are not declared frozen.
         """
-        subject, labels = self.subject, self.labels
+        subject = self.subject
         trace = Trace(step_size)
         model = subject.fresh()
-        parameters = [p for p in model.parameters() if p.requires_grad]
+        parameters: list[Tensor] = list(subject.trainable(model).values())
+        if prepare is not None:
+            model, parameters = prepare(model)
+        names = {id(p): name for name, p in model.named_parameters()}
         optimizer = torch.optim.Adam(parameters, lr=step_size) if parameters else None
         seed_everything(subject.seed("training"))
         for step in range(steps + 1):
-            made = scores(model)
-            loss = subject.loss(made, labels)
+            made, loss = step_of(model)
             self._note(trace, made.detach(), float(loss.detach()), goal)
+            subject.tell(f"training, step {step} of {steps}, loss {trace.losses[-1]:.4g}")
             if (
                 trace.reached
                 or not math.isfinite(trace.losses[-1])
@@ -172,9 +217,12 @@ class LearningRun:
                 break
             if optimizer is None or not loss.requires_grad:
                 break
+            if time.monotonic() > self._deadline:
+                trace.cut = True
+                break
             optimizer.zero_grad()
             subject.backward(loss)
-            trace.gradient |= _densify(parameters)
+            _note_gradients(trace, parameters, names)
             if not trace.gradient and step + 1 >= SILENT_STEPS:
                 break
             optimizer.step()
@@ -190,6 +238,12 @@ class LearningRun:
         trace.rows_differ |= bool((scores != scores[:1]).any())
         low = loss < min(goal, self._goal(trace.extent))
         trace.reached |= low and trace.most_predicted > 1 and loss < self.fallen(trace.losses[0])
+
+    def as_written(self, model: nn.Module) -> tuple[Tensor, Tensor]:
+        """The model's logits on the separable batch, and the user's loss of what it returned."""
+        output = self.subject.forward(model, self.batch.inputs)
+        made = self.subject.extract(output)
+        return made, self.subject.loss_of(output, made, self.labels)
 
     def scores(self, model: nn.Module) -> Tensor:
         """The model's logits on the separable batch."""
@@ -246,11 +300,13 @@ def learning_run(subject: Subject) -> LearningRun:
     return subject.remember("learning run", lambda: LearningRun(subject))
 
 
-def _densify(parameters: list[nn.Parameter]) -> bool:
-    """Make sparse gradients dense, which Adam needs; return whether any parameter has a gradient that is not zero."""
-    any_gradient = False
+def _note_gradients(trace: Trace, parameters: list[Tensor], names: dict[int, str]) -> None:
+    """Make sparse gradients dense, which Adam needs; note whose gradient is there, and whose is not zero."""
     for p in parameters:
-        if p.grad is not None:
-            p.grad = p.grad.to_dense() if p.grad.is_sparse else p.grad
-            any_gradient |= bool(p.grad.count_nonzero())
-    return any_gradient
+        if p.grad is None:
+            continue
+        p.grad = p.grad.to_dense() if p.grad.is_sparse else p.grad
+        name = names.get(id(p), f"unregistered {id(p)}")
+        trace.connected.add(name)
+        if name not in trace.moved and bool(p.grad.count_nonzero()):
+            trace.moved.add(name)

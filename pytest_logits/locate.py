@@ -26,7 +26,8 @@ from torch.overrides import TorchFunctionMode
 
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
-from pytest_logits.subject import SCAN_ROWS, Subject, tensors_in
+from pytest_logits.structures import tensors_in
+from pytest_logits.subject import SCAN_ROWS, Subject
 
 OURS = str(Path(__file__).parent)
 TORCH = str(Path(torch.__file__).parent)
@@ -44,6 +45,7 @@ class Operation:
     values: Tensor | None
     place: tuple[str, int] | None
     module: nn.Module | None
+    cuts: bool = False
 
 
 class _Recorder(TorchFunctionMode):
@@ -65,7 +67,9 @@ class _Recorder(TorchFunctionMode):
             place, module = _calling_line(frame), _calling_module(frame)
             kept = result.detach().clone() if self._copies or result.numel() == self._size else None
             name = getattr(func, "__name__", str(func))
-            self.operations.append(Operation(name, source, shape, result, kept, place, module))
+            given = any(t.requires_grad for t in tensors_in([*args, *(kwargs or {}).values()]))
+            cuts = given and result.is_floating_point() and not result.requires_grad
+            self.operations.append(Operation(name, source, shape, result, kept, place, module, cuts))
         return result
 
 
@@ -187,6 +191,24 @@ def leak_place(
         if all(bool((a != b).any()) for a, b in pairs):
             return at(*one.place, note=f"{one.name}()")
     return None
+
+
+# They read a shape, not values.
+_SHAPED_LIKE = ("_like", "new_")
+
+
+def cut_place(subject: Subject) -> Location | None:
+    """Where the graph is cut: the first call that is given what requires a gradient and returns what does not."""
+    model = subject.fresh()
+    seed_everything(subject.seed("locate"))
+    inputs = subject.inputs(SCAN_ROWS, "scan")
+    _, operations = record(lambda: subject.logits_of(model, inputs))
+    cutting = (o for o in operations if o.cuts and o.place is not None and not any(w in o.name for w in _SHAPED_LIKE))
+    found = next(cutting, None)
+    if found is None or found.place is None:
+        return None
+    note = "tensor.data" if found.name == "__get__" else f"{found.name}()"
+    return at(*found.place, note=f"{note} returns a tensor without a graph")
 
 
 def seeding_place(subject: Subject, model: nn.Module) -> Location | None:

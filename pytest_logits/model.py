@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 TASKS = ("multiclass", "binary", "multilabel")
 LOSSES = ("cross_entropy", "bce_with_logits", "nll_loss", "bce")
 TARGETS = ("index", "float_index", "column", "onehot", "multihot", "signed")
+LOSS_TAKES = ("logits", "output")
 REQUIRED = ("num_classes",)
 
 # What a user passes in is called with tensors and modules, which this module must not import.
@@ -40,7 +41,12 @@ class ModelSpec:
     loss: Any = None
     targets: str | Callable[..., Any] | None = None
     logits: Callable[..., Any] | None = None
+    loss_takes: str = "logits"
     predict: Callable[..., Any] | None = None
+    batches: Callable[..., Any] | None = None
+    optimizer: Callable[..., Any] | None = None
+    train_step: Callable[..., Any] | None = None
+    frozen: tuple[str, ...] = ()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,7 +97,7 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
         )
     if "inputs" in given and ("input_shape" in given or "vocab_size" in given):
         complain("'inputs' makes the whole batch itself: pass either inputs= or input_shape=/vocab_size=, not both")
-    for argument in ("inputs", "logits", "predict"):
+    for argument in ("inputs", "logits", "predict", "batches", "optimizer", "train_step"):
         if argument in given and not callable(given[argument]):
             complain(f"{argument}= must be callable; got {_kind(given[argument])}")
     for argument, choices in (("loss", LOSSES), ("targets", TARGETS)):
@@ -104,6 +110,11 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
         complain("targets='multihot' needs task='multilabel'; for one class per example it is targets='onehot'")
     if given.get("task") == "binary" and given["num_classes"] > 2:
         complain(f"task='binary' has two classes; got num_classes={given['num_classes']}")
+    _check_choice(complain, "loss_takes", given.get("loss_takes", "logits"), LOSS_TAKES)
+    if given.get("loss_takes") == "output" and not callable(given.get("loss")):
+        complain("loss_takes='output' hands the loss what the model returns: it needs loss=(output, targets) -> scalar")
+    if "frozen" in given:
+        given["frozen"] = _patterns(complain, given["frozen"])
     _check_expected_failures(complain, given.get("expected_failures", {}))
     return ModelSpec(factory=factory, name=name, file=file, line=line, **given)
 
@@ -146,6 +157,14 @@ def _shape(complain: _Complaint, value: Any) -> tuple[int, ...]:
             f"input_shape= must be positive integers, such as (3, 32, 32), without the batch axis; got {_kind(value)}"
         )
     return tuple(sizes)
+
+
+def _patterns(complain: _Complaint, value: Any) -> tuple[str, ...]:
+    """Names of parameters, or patterns of them: one as a string, or several."""
+    patterns = (value,) if isinstance(value, str) else value
+    if not isinstance(patterns, tuple | list) or any(not isinstance(p, str) or not p for p in patterns):
+        complain(f"frozen= must be patterns of parameter names, such as ('backbone.*',); got {_kind(value)}")
+    return tuple(patterns)
 
 
 def _check_expected_failures(complain: _Complaint, value: Any) -> None:

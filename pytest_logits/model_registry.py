@@ -60,7 +60,12 @@ def register(
     loss: Any = ...,
     targets: str | Callable[..., Any] | None = ...,
     logits: Callable[..., Any] | None = ...,
+    loss_takes: str | None = ...,
     predict: Callable[..., Any] | None = ...,
+    batches: Callable[..., Any] | None = ...,
+    optimizer: Callable[..., Any] | None = ...,
+    train_step: Callable[..., Any] | None = ...,
+    frozen: str | tuple[str, ...] | list[str] | None = ...,
     expected_failures: Mapping[str, str] | None = ...,
 ) -> Callable[[F], F]: ...
 def register(factory: Any = None, /, **arguments: Any) -> Any:
@@ -83,7 +88,13 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
             ``(labels) -> tensor``. By default what the loss expects.
         logits: ``(model output) -> tensor of scores``, (N, K, ...), (N, 1) or (N,). By default the output itself, its
             ``.logits``, ``["logits"]`` or first element.
+        loss_takes: ``"logits"`` or ``"output"``: what the loss is called with, beside the targets.
         predict: ``(model, x) -> class indices (N,)``, or multi-hot (N, K).
+        batches: ``() -> iterable of (x, y)``: real data, y as the loss gets it. The checks of the data and of the
+            training step look at its first batches.
+        optimizer: ``(model) -> torch.optim.Optimizer``.
+        train_step: ``(model, optimizer, x, y) -> loss``: one step of training as you write it, y as the loss gets it.
+        frozen: names of parameters, or patterns such as ``"backbone.*"``, that are meant not to train.
         expected_failures: ``{check: reason}``: these checks may fail, for the reason given, and must not pass.
 
     Raises:

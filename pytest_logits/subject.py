@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import fnmatch
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,9 +19,10 @@ from pytest_logits import data
 from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
-from pytest_logits.model import ModelSpec
+from pytest_logits.model import ModelSpec, nearest
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings, derive_seed
+from pytest_logits.structures import find_logits, index_rows, replaced, tensors_in
 
 T = TypeVar("T")
 
@@ -67,6 +69,7 @@ class Subject:
         self.num_classes = max(spec.num_classes, 2) if spec.task == "binary" else spec.num_classes
         self.passes = Passes()
         self._remembered: dict[str, Any] = {}
+        self.tell: Callable[[str], None] = lambda what: None
 
     def seed(self, purpose: str) -> int:
         """The seed for one purpose."""
@@ -123,6 +126,27 @@ class Subject:
                     noise = torch.randn(p.shape, generator=rng) * size * amount
                     p.add_(noise.to(p.dtype))
         return model
+
+    def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """The parameters that require a gradient and are not declared frozen, by name."""
+        return {name: p for name, p in model.named_parameters() if p.requires_grad and not self.is_frozen(name)}
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether ``frozen=`` says that this parameter is meant not to train."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.spec.frozen)
+
+    def require_frozen_names(self, names: Iterable[str]) -> None:
+        """Say so where a pattern of ``frozen=`` matches no parameter.
+
+        Raises:
+            SubjectError: names the pattern and the nearest parameter.
+        """
+        known = list(names)
+        for pattern in self.spec.frozen:
+            if not fnmatch.filter(known, pattern):
+                raise SubjectError(
+                    f"frozen= of {self.name!r}: {pattern!r} matches no parameter; {nearest(pattern, known)}"
+                )
 
     # Inputs
 
@@ -230,7 +254,7 @@ class Subject:
         Raises:
             SubjectError: no tensor of floats is found there.
         """
-        found = self.spec.logits(output) if self.spec.logits is not None else _find_logits(output)
+        found = self.spec.logits(output) if self.spec.logits is not None else find_logits(output)
         if not isinstance(found, Tensor) or not found.is_floating_point():
             own = self.spec.logits is not None
             what, hint = ("logits=", "") if own else ("the model", "; pass logits= to say where the scores are")
@@ -248,9 +272,16 @@ class Subject:
     # Loss
 
     @cached_property
+    def sample_output(self) -> Any:
+        """What a fresh copy returns for 16 random inputs, without a graph."""
+        seed_everything(self.seed("sample"))
+        with torch.no_grad():
+            return self.forward(self.fresh(), self.inputs(SCAN_ROWS, "scan"))
+
+    @cached_property
     def sample_logits(self) -> Tensor:
         """Scores of a fresh copy on random inputs, detached, (16, K, ...), (16, 1) or (16,)."""
-        return self.scores(self.fresh(), self.inputs(SCAN_ROWS, "scan"), purpose="sample")
+        return self.extract(self.sample_output).detach()
 
     @cached_property
     def nature(self) -> Nature:
@@ -261,7 +292,7 @@ class Subject:
             return known
         shape = self.sample_logits.shape
         return infer_nature(
-            lambda z, y: self._compute_loss(z, y),
+            self.loss,
             classes=shape[1] if len(shape) > 1 else None,
             multilabel=self.multilabel,
             dtype=self.dtype,
@@ -285,23 +316,35 @@ class Subject:
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The user's loss, a scalar, of scores and labels; targets are encoded as declared.
 
+        A loss that takes the whole output gets the sample output with these scores in the place of its own, and of
+        every auxiliary head's.
+
         Raises:
             SubjectError: the loss returns no scalar.
         """
-        return self._compute_loss(logits, labels)
+        if self.spec.loss_takes == "logits":
+            return self.loss_of(logits, logits, labels)
+        return self.loss_of(replaced(self.sample_output, self.sample_logits, logits), logits, labels)
 
-    def _compute_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        loss, known = self.loss_object, known_nature(self.loss_object)
-        # A loss of the user's own is fed by its task: what it turns out to compute comes later.
-        form: Form = known.form if known else "categorical" if self.spec.task == "multiclass" else "bernoulli"
-        targets = encode_targets(labels, logits, encoding=self.spec.targets, form=form)
-        value = (NAMED[loss][0] if isinstance(loss, str) else loss)(logits, targets)
+    def loss_of(self, output: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        """The user's loss of what the model returned, or of the scores in it, whichever it takes."""
+        targets = self.targets(labels, logits)
+        loss = self.loss_object
+        value = (NAMED[loss][0] if isinstance(loss, str) else loss)(
+            output if self.spec.loss_takes == "output" else logits, targets
+        )
         if not isinstance(value, Tensor) or value.numel() != 1:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise SubjectError(
                 f"loss= of {self.name!r} must return a scalar tensor (use reduction='mean'); it returned {shape}"
             )
         return value.reshape(())
+
+    def targets(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """The labels as the loss is fed with them; a loss of the user's own by its task, before it is probed."""
+        known = known_nature(self.loss_object)
+        form: Form = known.form if known else "categorical" if self.spec.task == "multiclass" else "bernoulli"
+        return encode_targets(labels, logits, encoding=self.spec.targets, form=form)
 
     @cached_property
     def has_single_column(self) -> bool:
@@ -310,10 +353,6 @@ class Subject:
         return (
             self.nature.form == "categorical" and self.nature.takes != "unknown" and (len(shape) < 2 or shape[1] == 1)
         )
-
-    def targets(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """The labels as the loss is fed with them."""
-        return encode_targets(labels, logits, encoding=self.spec.targets, form=self.nature.form)
 
     @cached_property
     def refusal(self) -> Exception | None:
@@ -393,36 +432,3 @@ class Subject:
             self._remembered[key] = make()
         found: T = self._remembered[key]
         return found
-
-
-def _find_logits(output: Any) -> Any:
-    if isinstance(output, Tensor):
-        return output
-    if getattr(output, "logits", None) is not None:
-        return output.logits
-    if isinstance(output, Mapping):
-        return output.get("logits")
-    if isinstance(output, tuple | list) and output:
-        return output[0]
-    if dataclasses.is_dataclass(output):
-        return next((v for f in dataclasses.fields(output) if isinstance(v := getattr(output, f.name), Tensor)), None)
-    return output
-
-
-def tensors_in(inputs: Any) -> list[Tensor]:
-    """The tensors of a batch: of a tensor, tuple, list or mapping."""
-    if isinstance(inputs, Tensor):
-        return [inputs]
-    parts = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple | list) else ()
-    return [tensor for part in parts for tensor in tensors_in(part)]
-
-
-def index_rows(inputs: Any, index: Tensor, count: int) -> Any:
-    """The rows ``index`` of every tensor in a batch that has ``count`` rows; whatever else it holds stays."""
-    if isinstance(inputs, Tensor):
-        return inputs[index] if inputs.ndim and len(inputs) == count else inputs
-    if isinstance(inputs, Mapping):
-        return {key: index_rows(value, index, count) for key, value in inputs.items()}
-    if isinstance(inputs, tuple | list):
-        return tuple(index_rows(value, index, count) for value in inputs)
-    return inputs

@@ -17,7 +17,8 @@ from pytest_logits.finding import Passes
 from pytest_logits.guard import preserved_state
 from pytest_logits.model import make_spec
 from pytest_logits.settings import Settings
-from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError, index_rows, tensors_in
+from pytest_logits.structures import index_rows, tensors_in
+from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError
 from tests.zoo import sound
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.locate import leak_place
-from pytest_logits.subject import BENT, Subject, index_rows, tensors_in
+from pytest_logits.structures import index_rows, tensors_in
+from pytest_logits.subject import BENT, Subject
 
 ROWS = 8
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
+from torch import nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.parameters import Stray, strays
 from pytest_logits.subject import SCAN_ROWS, Subject
 
 
@@ -31,7 +32,7 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
             evidence={"logits_shape": list(subject.sample_logits.shape)},
         )
     model = subject.fresh()
-    if not list(model.parameters()) and not _graph_leaves(subject, model):
+    if not list(model.parameters()) and not _strays(subject, model):
         return not_applicable("the model has no parameters to train")
     run = learning_run(subject)
     first, least = run.traces[0].losses[0], run.best.least
@@ -52,9 +53,9 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
     model = subject.fresh()
     parameters = dict(model.named_parameters())
     trainable = [name for name, p in parameters.items() if p.requires_grad]
-    strays = _graph_leaves(subject, model)
-    if strays:
-        cause, why = "unregistered_parameters", f"{len(strays)} trainable tensors in the graph are not in parameters()"
+    hidden = _strays(subject, model)
+    if hidden:
+        cause, why = "unregistered_parameters", f"{len(hidden)} trainable tensors in the graph are not in parameters()"
     elif parameters and not trainable:
         cause, why = "frozen_parameters", f"none of the {len(parameters)} parameters requires a gradient"
     elif not subject.logits_of(model, run.batch.inputs).requires_grad:
@@ -75,23 +76,9 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
         measured=f"{why}; the loss stays at {run.traces[0].losses[0]:.4f}",
         expected="a gradient that is not zero for at least one parameter",
         counterexample={"batch_size": len(run.labels), "trainable": trainable[:10]},
-        evidence={**run.evidence(), "parameters": len(parameters), "trainable": len(trainable), "strays": len(strays)},
+        evidence={**run.evidence(), "parameters": len(parameters), "trainable": len(trainable), "strays": len(hidden)},
     )
 
 
-def _graph_leaves(subject: Subject, model: object) -> list[Tensor]:
-    """Trainable leaves of the logits' graph that ``parameters()`` does not list."""
-    logits = subject.logits_of(model, subject.inputs(SCAN_ROWS, "graph"))  # type: ignore[arg-type]
-    known = {id(p) for p in model.parameters()}  # type: ignore[attr-defined]
-    found: dict[int, Tensor] = {}
-    todo, seen = [logits.grad_fn], set()
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
-            found[id(leaf)] = leaf
-        todo.extend(function for function, _ in node.next_functions)
-    return list(found.values())
+def _strays(subject: Subject, model: nn.Module) -> list[Stray]:
+    return strays(model, subject.logits_of(model, subject.inputs(SCAN_ROWS, "graph")))

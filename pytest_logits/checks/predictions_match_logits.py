@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.locate import at
-from pytest_logits.subject import SCAN_ROWS, Subject, index_rows
+from pytest_logits.structures import index_rows
+from pytest_logits.subject import SCAN_ROWS, Subject
 
 # A decision this far from any other, in logits, is the same at every threshold between .0001 and .9999.
 CONFIDENT = 9.2
@@ -58,10 +59,10 @@ def predictions_match_logits(subject: Subject) -> Verdict:
                 return _left_in_train_mode(subject)
             if not isinstance(predicted, Tensor) or predicted.shape != decided.shape:
                 return _wrong_shape(subject, predicted, decided)
-            sure = _sure(subject, logits)
-            compared += int(sure.sum())
-            classes |= set(decided[sure].flatten().tolist())
-            wrong = sure & (predicted != decided)
+            confident = sure(subject, logits)
+            compared += int(confident.sum())
+            classes |= set(decided[confident].flatten().tolist())
+            wrong = confident & (predicted != decided)
             looks_like &= _matching_slips(logits, predicted, decided)
             if bool(wrong.any()) and disagreement is None:
                 disagreement = (model, inputs, logits, predicted, decided, wrong)
@@ -109,7 +110,7 @@ def _threshold(subject: Subject) -> tuple[float, float] | None:
     return None
 
 
-def _sure(subject: Subject, logits: Tensor) -> Tensor:
+def sure(subject: Subject, logits: Tensor) -> Tensor:
     """Decisions, in the shape of ``decide``, that lie far from any other, in logits."""
     scores = logits.double()
     if subject.nature.takes == "probabilities":
@@ -117,8 +118,8 @@ def _sure(subject: Subject, logits: Tensor) -> Tensor:
     if not subject.multilabel and scores.ndim > 1 and scores.shape[1] > 1:
         top = scores.topk(2, dim=1).values
         return (top[:, 0] - top[:, 1]) > CONFIDENT
-    sure = scores.abs() > CONFIDENT
-    return sure if subject.multilabel or sure.ndim < 2 else sure.squeeze(1)
+    far = scores.abs() > CONFIDENT
+    return far if subject.multilabel or far.ndim < 2 else far.squeeze(1)
 
 
 def _place(subject: Subject) -> Location | None:

@@ -1,0 +1,169 @@
+"""Every parameter that is meant to train does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.learning import LearningRun, Prepare, learning_run
+from pytest_logits.locate import cut_place
+from pytest_logits.parameters import Parameters, strays, survey
+from pytest_logits.subject import SCAN_ROWS, Subject
+
+# Noise of each parameter's own size breaks every symmetry of an initialisation and switches dead units on.
+STIRRED = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Idle:
+    """Parameters that do not train for one reason, and the same training with that undone."""
+
+    cause: str
+    paths: tuple[str, ...]
+    said: str
+    undone: str = ""
+    prepare: Prepare | None = None
+    worth_saying: bool = True
+
+
+@check(claim="every parameter that is meant to train does", tags=("learning",))
+def every_parameter_learns(subject: Subject) -> Verdict:
+    """In training on separable data, every parameter gets a gradient that is not zero, and is in ``parameters()``.
+
+    What does not train and is not declared ``frozen`` fails where it includes the weights of the layer that makes the
+    logits, where nothing else trains, or where the model cannot learn the data and can with just this undone, which is
+    the proof. Otherwise it is advice: frozen backbones, stopped gradients and hidden teachers may be meant. Parameters
+    that the logits do not depend on, and gradients that are zero in a model that learns, are only mentioned.
+
+    Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation, bounded_logits.
+    """
+    if subject.has_single_column:
+        return not_applicable("with one score per example no parameter has a gradient; see outputs_are_logits")
+    run = learning_run(subject)
+    connected: set[str] = set().union(*(trace.connected for trace in run.traces))
+    moved: set[str] = set().union(*(trace.moved for trace in run.traces))
+    found = survey(subject, connected=connected, moved=moved)
+    if not found.all and not found.strays:
+        return not_applicable("the model has no parameters to train")
+    verdicts = [_judge(subject, run, found, idle, moved=moved) for idle in _groups(subject, run, found)]
+    failed = [verdict for verdict in verdicts if verdict.outcome == "failed"]
+    if failed or verdicts:
+        return (failed or verdicts)[0]
+    told = {"unused": found.unused, "zero gradient so far": found.still}
+    notes = "".join(f"; {what}: {_names(names)}" for what, names in told.items() if names)
+    return passed(f"{len(moved)} of {len(found.all)} parameters train{notes}", evidence=_evidence(found, run))
+
+
+def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_Idle]:
+    """What does not train, the root first: what is not there, is switched off, is cut off, gets nothing."""
+    if found.strays:
+        first = found.strays[0]
+        yield _Idle(
+            cause="unregistered_parameters",
+            paths=tuple(s.path for s in found.strays),
+            said=f"{first.holder or first.path}: {len(found.strays)} trainable tensors that the logits use are not in "
+            f"parameters(), {_names(tuple(s.path for s in found.strays))}",
+            undone="the same training with them in the optimizer",
+            prepare=_with_strays(subject) if all(s.holder for s in found.strays) else None,
+        )
+    if found.off:
+        yield _Idle(
+            cause="frozen_parameters",
+            paths=found.off,
+            said=f"{len(found.off)} of {len(found.all)} parameters do not require a gradient, {_names(found.off)}",
+            undone="the same training with requires_grad on",
+            prepare=_switched_on(subject, found.off),
+        )
+    if found.cut:
+        yield _Idle(
+            cause="detached_graph",
+            paths=found.cut,
+            said=f"the logits depend on {_names(found.cut)} and no gradient comes back",
+        )
+    if found.still and run.best.least >= run.goal:
+        clipped = subject.region == "nonnegative"
+        yield _Idle(
+            cause="bounded_logits" if clipped else "degenerate_initialisation",
+            paths=found.still,
+            said=f"the gradient of {_names(found.still)} is exactly zero at all {run.steps} steps"
+            + (", since the outputs are clipped to 0" if clipped else ""),
+            undone="the same training from an initialisation with noise of each parameter's size",
+            prepare=_stirred(subject),
+        )
+
+
+def _judge(subject: Subject, run: LearningRun, found: Parameters, idle: _Idle, *, moved: set[str]) -> Verdict:
+    learns = run.best.least < run.goal
+    lowest = f"the lowest loss is {run.best.least:.4f} after {run.steps} steps"
+    verdict = Verdict(
+        outcome="advice",
+        cause=idle.cause,
+        measured=f"{idle.said}; {lowest}",
+        expected="a gradient for every parameter that is not declared in frozen="
+        + ("" if learns else f", and a loss below {run.goal:.4f}"),
+        location=cut_place(subject) if idle.cause == "detached_graph" else None,
+        counterexample={"parameters": list(idle.paths)[:8], "count": len(idle.paths)},
+        evidence=_evidence(found, run),
+    )
+    if found.head and found.head[0] in idle.paths:
+        said = f"{idle.said}, {found.head[0]} of the layer that makes the logits among them; {lowest}"
+        return replace(verdict, outcome="failed", measured=said)
+    trainable = set(found.all) - set(found.off)
+    if not moved and (idle.cause != "frozen_parameters" or not trainable):
+        return replace(verdict, outcome="failed", measured=f"{idle.said}; nothing else trains, {lowest}")
+    if not learns and idle.prepare is not None:
+        proof = run.proof_of(idle.undone, prepare=idle.prepare)
+        if proof is not None:
+            return replace(verdict, outcome="failed", proof=proof)
+    return verdict
+
+
+def _with_strays(subject: Subject) -> Prepare:
+    def prepare(model: nn.Module) -> tuple[nn.Module, list[Any]]:
+        # The hidden modules may be the user's own objects, which must not train here.
+        model = copy.deepcopy(model)
+        logits = subject.logits_of(model, subject.inputs(SCAN_ROWS, "graph"))
+        return model, [*subject.trainable(model).values(), *(s.tensor for s in strays(model, logits))]
+
+    return prepare
+
+
+def _switched_on(subject: Subject, names: tuple[str, ...]) -> Prepare:
+    def prepare(model: nn.Module) -> tuple[nn.Module, list[Any]]:
+        for name, p in model.named_parameters():
+            if name in names:
+                p.requires_grad_()
+        return model, list(subject.trainable(model).values())
+
+    return prepare
+
+
+def _stirred(subject: Subject) -> Prepare:
+    def prepare(model: nn.Module) -> tuple[nn.Module, list[Any]]:
+        model = subject.scattered(STIRRED)
+        return model, list(subject.trainable(model).values())
+
+    return prepare
+
+
+def _names(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _evidence(found: Parameters, run: LearningRun) -> dict[str, Any]:
+    return {
+        **run.evidence(),
+        "parameters": len(found.all),
+        "head": list(found.head),
+        "off": list(found.off),
+        "cut": list(found.cut),
+        "unused": list(found.unused),
+        "zero_gradient": list(found.still),
+        "unregistered": [stray.path for stray in found.strays],
+    }

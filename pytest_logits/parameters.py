@@ -1,0 +1,188 @@
+"""Which parameters make the logits, which are left out of ``parameters()``, and which the graph does not reach.
+
+Read from the autograd graph of the logits. A parameter that a leaf of the graph is not registered as, or whose values
+move the logits while no gradient comes back, shows from outside; how it came about is named from inside.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_logits.subject import SCAN_ROWS, Subject
+
+# How deep lists of lists are looked into for tensors.
+DEEPEST = 4
+# Each part of the model that is asked about costs two forward passes.
+MOST_PARTS = 6
+
+
+def leaves(tensor: Tensor) -> dict[int, Tensor]:
+    """The trainable leaves of a tensor's graph, by id."""
+    found: dict[int, Tensor] = {}
+    todo, seen = [tensor.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            found[id(leaf)] = leaf
+        todo.extend(function for function, _ in node.next_functions)
+    return found
+
+
+def last_leaves(tensor: Tensor) -> dict[int, Tensor]:
+    """The leaves that the last layer uses: those of the node nearest to the tensor that has any.
+
+    A leaf belongs to a node that it feeds directly or through operations of one argument, such as the transpose in a
+    linear layer.
+    """
+    todo, seen = deque([tensor.grad_fn]), set()
+    while todo:
+        node = todo.popleft()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        found = {}
+        if getattr(node, "variable", None) is None:
+            for function, _ in node.next_functions:
+                leaf = _leaf_behind(function)
+                if leaf is not None:
+                    found[id(leaf)] = leaf
+        if found:
+            return found
+        todo.extend(function for function, _ in node.next_functions)
+    return {}
+
+
+def _leaf_behind(node: Any) -> Tensor | None:
+    while node is not None:
+        leaf: Tensor | None = getattr(node, "variable", None)
+        if leaf is not None:
+            return leaf
+        before = [function for function, _ in node.next_functions if function is not None]
+        node = before[0] if len(before) == 1 else None
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stray:
+    """A trainable tensor that the logits use and ``parameters()`` does not list: where it hangs, and in what."""
+
+    path: str
+    holder: str
+    tensor: Tensor
+
+
+def strays(model: nn.Module, logits: Tensor) -> list[Stray]:
+    """The leaves of the logits' graph that are not among the model's parameters."""
+    known = {id(p) for p in model.parameters()}
+    found = {key: leaf for key, leaf in leaves(logits).items() if key not in known}
+    if not found:
+        return []
+    places: dict[int, tuple[str, str]] = {}
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute not in ("_parameters", "_modules", "_buffers"):
+                path = f"{name}.{attribute}" if name else attribute
+                for key, place in _tensors_below(value, path, path, "", DEEPEST):
+                    if key in found:
+                        places.setdefault(key, place)
+    nowhere = ("a tensor outside the model", "")
+    return [Stray(path=places.get(k, nowhere)[0], holder=places.get(k, nowhere)[1], tensor=found[k]) for k in found]
+
+
+def _tensors_below(value: Any, path: str, root: str, holder: str, depth: int) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Ids of the tensors in an attribute, with their path and what is unusual on the way to them."""
+    if isinstance(value, Tensor):
+        yield id(value), (path, holder or f"self.{root} is a tensor, not an nn.Parameter")
+    elif isinstance(value, nn.Module):
+        for name, parameter in value.named_parameters():
+            yield id(parameter), (f"{path}.{name}", holder or f"self.{root} is hidden from the module")
+    elif depth and isinstance(value, dict | list | tuple):
+        holder = holder or f"self.{root} is a Python {type(value).__name__}"
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in pairs:
+            yield from _tensors_below(part, f"{path}[{key!r}]", root, holder, depth - 1)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a fresh copy, sorted by what becomes of them. Names only, but for the strays.
+
+    ``head`` is what the last layer uses, the largest first; ``off`` does not require a gradient and is not declared
+    frozen; ``unused`` and ``cut`` require one and get none, the first because the logits do not depend on them;
+    ``still`` have one that is exactly zero at every step. None of the last three is declared frozen.
+    """
+
+    head: tuple[str, ...]
+    all: tuple[str, ...]
+    off: tuple[str, ...]
+    unused: tuple[str, ...]
+    cut: tuple[str, ...]
+    still: tuple[str, ...]
+    strays: tuple[Stray, ...]
+
+
+def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Parameters:
+    """Sort the parameters, given the names of those that had a gradient, and one that is not zero, in training.
+
+    Raises:
+        SubjectError: a pattern of ``frozen=`` matches no parameter.
+    """
+    model = subject.fresh()
+    inputs = subject.inputs(SCAN_ROWS, "graph")
+    named = dict(model.named_parameters())
+    subject.require_frozen_names(named)
+    found = strays(model, subject.logits_of(model, inputs))
+    trainable = subject.trainable(model)
+    severed = [name for name in trainable if name not in connected]
+    off = tuple(
+        n for n, p in named.items() if not p.requires_grad and p.is_floating_point() and not subject.is_frozen(n)
+    )
+    for p in named.values():
+        if p.is_floating_point():
+            p.requires_grad_()
+    names = {id(p): name for name, p in named.items()} | {id(s.tensor): s.path for s in found}
+    head = last_leaves(subject.logits_of(model, inputs))
+    used = _used(subject, severed)
+    return Parameters(
+        head=tuple(names[key] for key in sorted(head, key=lambda k: -head[k].numel()) if key in names),
+        all=tuple(named),
+        off=off,
+        unused=tuple(n for n in severed if n not in used),
+        cut=tuple(n for n in severed if n in used),
+        still=tuple(n for n in trainable if n in connected and n not in moved),
+        strays=tuple(found),
+    )
+
+
+def _used(subject: Subject, names: list[str]) -> set[str]:
+    """Those that the logits depend on, asked of all at once and then of each top-level part of the model."""
+    if not names or not _move_logits(subject, names):
+        return set()
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(name.partition(".")[0], []).append(name)
+    if len(parts) == 1 or len(parts) > MOST_PARTS:
+        return set(names)
+    return {name for part in parts.values() if _move_logits(subject, part) for name in part}
+
+
+def _move_logits(subject: Subject, names: Iterable[str]) -> bool:
+    """Whether other values of these parameters give other logits."""
+    inputs = subject.inputs(SCAN_ROWS, "graph")
+    model = subject.fresh().eval()
+    before = subject.scores(model, inputs, purpose="moves")
+    named = dict(model.named_parameters())
+    with torch.no_grad():
+        for name in names:
+            named[name].add_(torch.linspace(0.5, 1.5, named[name].numel()).view_as(named[name]).to(named[name]))
+    return bool((subject.scores(model, inputs, purpose="moves") != before).any())
