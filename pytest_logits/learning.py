@@ -82,6 +82,7 @@ class LearningRun:
         self.labels = self.stakes.labels
         self.floors = self._floors()
         self.traces: list[Trace] = []
+        self.least_of_proof = math.inf
         self._deadline = time.monotonic() + SECONDS
         for step_size, steps in subject.settings.profile.learning:
             trace = self.train(self.as_written, step_size=step_size, steps=steps)
@@ -157,6 +158,7 @@ class LearningRun:
         """The same training with one thing changed, as ``how`` says. None where it does not get below the goal."""
         beyond = self.stakes.least + PROOF * (self.goal - self.stakes.least)
         self._deadline = time.monotonic() + SECONDS
+        self.least_of_proof = math.inf
         for step_size, steps in self.subject.settings.profile.learning:
             trace = self.train(
                 step or self.as_written,
@@ -166,6 +168,7 @@ class LearningRun:
                 confined=False,
                 prepare=prepare,
             )
+            self.least_of_proof = min(self.least_of_proof, trace.least)
             if trace.least < self.goal:
                 return Proof(
                     undone=how,

@@ -248,9 +248,13 @@ def _noting(function: Any, name: str, places: list[tuple[str, tuple[str, int]]])
 def loss_place(subject: Subject) -> Location | None:
     """Where a loss of the user's own is defined."""
     loss = subject.loss_object
-    function = inspect.unwrap(type(loss).forward if isinstance(loss, nn.Module) else loss)
-    code = getattr(function, "__code__", None)
-    return None if code is None else at(code.co_filename, code.co_firstlineno, note="defined here")
+    return definition(type(loss).forward if isinstance(loss, nn.Module) else loss, "defined here")
+
+
+def definition(function: Any, note: str) -> Location | None:
+    """Where a function of the user's is defined; None for what has no code of its own."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return None if code is None else at(code.co_filename, code.co_firstlineno, note=note)
 
 
 def at(file: str, line: int, *, note: str = "") -> Location:

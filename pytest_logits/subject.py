@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import fnmatch
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -222,6 +221,10 @@ class Subject:
 
     # Passes
 
+    def count(self, *, forward: int = 0, backward: int = 0) -> None:
+        """Add passes to what the check has cost."""
+        self.passes = Passes(forward=self.passes.forward + forward, backward=self.passes.backward + backward)
+
     def logits_of(self, model: nn.Module, inputs: Any) -> Tensor:
         """One counted forward pass, and the scores in what it returns."""
         return self.extract(self.forward(model, inputs))
@@ -235,13 +238,17 @@ class Subject:
     def predict(self, model: nn.Module, inputs: Any) -> Any:
         """What the registered ``predict=`` gives, without a graph; counted as one forward pass."""
         assert self.spec.predict is not None
-        self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
+        self.count(forward=1)
         with torch.no_grad():
             return self.spec.predict(model, inputs)
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """One counted forward pass: the model's output as it is."""
-        self.passes = dataclasses.replace(self.passes, forward=self.passes.forward + 1)
+        self.count(forward=1)
+        return self.call(model, inputs)
+
+    def call(self, model: nn.Module, inputs: Any) -> Any:
+        """The model's output, not counted: for who counts through a hook."""
         if isinstance(inputs, Mapping):
             return model(**inputs)
         if isinstance(inputs, tuple):
@@ -266,7 +273,7 @@ class Subject:
 
     def backward(self, loss: Tensor) -> None:
         """One counted backward pass."""
-        self.passes = dataclasses.replace(self.passes, backward=self.passes.backward + 1)
+        self.count(backward=1)
         loss.backward()
 
     # Loss
@@ -328,11 +335,13 @@ class Subject:
 
     def loss_of(self, output: Any, logits: Tensor, labels: Tensor) -> Tensor:
         """The user's loss of what the model returned, or of the scores in it, whichever it takes."""
-        targets = self.targets(labels, logits)
+        return self.loss_on_targets(output, logits, self.targets(labels, logits))
+
+    def loss_on_targets(self, output: Any, logits: Tensor, targets: Any) -> Tensor:
+        """The same with targets that are encoded already, as the user's own batches have them."""
         loss = self.loss_object
-        value = (NAMED[loss][0] if isinstance(loss, str) else loss)(
-            output if self.spec.loss_takes == "output" else logits, targets
-        )
+        given = output if self.spec.loss_takes == "output" else logits
+        value = (NAMED[loss][0] if isinstance(loss, str) else loss)(given, targets)
         if not isinstance(value, Tensor) or value.numel() != 1:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise SubjectError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, inconclusive, not_applicable, passed
-from pytest_logits.locate import at
+from pytest_logits.locate import definition
 from pytest_logits.structures import index_rows
 from pytest_logits.subject import SCAN_ROWS, Subject
 
@@ -123,8 +123,7 @@ def sure(subject: Subject, logits: Tensor) -> Tensor:
 
 
 def _place(subject: Subject) -> Location | None:
-    code = getattr(subject.spec.predict, "__code__", None)
-    return None if code is None else at(code.co_filename, code.co_firstlineno, note="predict= is defined here")
+    return definition(subject.spec.predict, "predict= is defined here")
 
 
 _SLIPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -1,0 +1,30 @@
+"""The step size is so small that the parameters do not change.
+
+A step that is smaller than half a unit in the last place of a parameter is rounded away: bfloat16 keeps 8 bits, so a
+weight near 1 ignores every step below 2e-3. A step size of 0 does the same in any dtype. Where the parameters do
+change, but the loss by next to nothing, it is advice: fine-tuning takes small steps on purpose.
+"""
+
+FIX = "take a larger step size, from the range in the finding; keep bfloat16 weights' master copy in float32"
+
+BAD = """\
+@pytest_logits.register(
+    input_shape=(10,),
+    num_classes=3,
+    optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=1e-12),
+)
+def classifier():
+    return nn.Linear(10, 3)
+"""
+
+GOOD = """\
+@pytest_logits.register(
+    input_shape=(10,),
+    num_classes=3,
+    optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=1e-2),
+)
+def classifier():
+    return nn.Linear(10, 3)
+"""
+
+SEEN: tuple[tuple[str, str], ...] = ()

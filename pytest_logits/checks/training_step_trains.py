@@ -1,0 +1,273 @@
+"""The user's own training step lowers the loss, with all parameters and cleared gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.learning import FALL, learning_run
+from pytest_logits.locate import definition
+from pytest_logits.own_training import OwnRun, OwnTraining
+from pytest_logits.parameters import survey
+from pytest_logits.subject import Subject
+
+STEPS = 8
+# Gradient accumulation calls the optimizer once in many steps: this many without a call are no accumulation.
+MOST_STEPS = 128
+# What is left of a gradient after its best multiple of another is taken off, as a share: rounding leaves 1e-6.
+SAME = 1e-3
+# A loss that moves by less than this, relative to itself, has not moved: float32 rounds a mean of 32 at 1e-6.
+STANDS = 1e-5
+# A fall of less than a ten-thousandth of what there is to learn in eight steps is worth a word; Adam at 2e-5, as in
+# fine-tuning, takes a small network eight times as far.
+SLOW = 1e-4
+SMALLER = (0.1, 0.01, 0.001)
+LARGER = (10.0, 100.0, 1000.0)
+
+
+@check(claim="your own training step lowers the loss and moves every parameter that is to train", tags=("learning",))
+def training_step_trains(subject: Subject) -> Verdict:
+    """Eight of your steps, as they are, on your batches or on separable data, watched by hooks.
+
+    Asked are: do the parameters change, are all of them in the optimizer, is each step made with the gradients since
+    the last one only, does the loss fall, and is the model in train mode. A rising loss is held against the same steps
+    with every gradient turned round, and with smaller step sizes. What the step size does on the suite's data is
+    advice, on your own a failure.
+
+    Causes: gradients_not_cleared, optimizer_misses_parameters, loss_is_maximised, learning_rate_too_high,
+    learning_rate_too_low, model_left_in_wrong_mode, step_without_update, detached_graph.
+    """
+    if subject.spec.optimizer is None and subject.spec.train_step is None:
+        return not_applicable("neither optimizer= nor train_step= is registered")
+    if subject.has_single_column:
+        return not_applicable("with one score per example no step can train; see outputs_are_logits")
+    if not subject.trainable(subject.fresh()):
+        return not_applicable("the model has no parameters that are to train; see every_parameter_learns")
+    subject.require_targets()
+    own = OwnTraining(subject)
+    seen = own.run(STEPS)
+    verdict = next(_verdicts(subject, own, seen), None)
+    if verdict is not None:
+        return verdict
+    return passed(
+        f"the loss went from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}",
+        evidence=_evidence(seen),
+    )
+
+
+def _verdicts(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
+    """What is wrong, the root first."""
+    yield from _nothing_moves(subject, own, seen)
+    yield from _misses(subject, own, seen)
+    yield from _not_cleared(subject, seen)
+    yield from _wrong_mode(subject, seen)
+    yield from _direction(subject, own, seen)
+
+
+def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
+    if seen.changed:
+        return
+    said = f"none of {len(seen.unchanged)} parameters changes in {seen.steps} steps"
+    if not seen.connected:
+        yield _failed(subject, "detached_graph", f"{said}: no gradient reaches any of them", "a gradient", seen)
+    elif seen.stepped == 0:
+        longer = own.run(MOST_STEPS)
+        if longer.stepped == 0:
+            told = f"none of {len(seen.unchanged)} parameters changes in {longer.steps} steps"
+            told += ": optimizer.step() is not called"
+            yield _failed(subject, "step_without_update", told, "a call of optimizer.step()", longer)
+    elif len(seen.missing) == len(seen.unchanged):
+        told = f"{said}: the optimizer holds none of them, but {seen.foreign} others"
+        yield _failed(subject, "optimizer_misses_parameters", told, "the parameters of this model", seen)
+    else:
+        works = _scales_that_work(own, LARGER, subject)
+        told = f"{said}, though their gradients are not zero: every step is rounded away" + _range(own, works)
+        yield _failed(subject, "learning_rate_too_low", told, "parameters that change", seen)
+
+
+def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
+    missing = [name for name in seen.missing if name in seen.unchanged]
+    if not missing or not seen.changed:
+        return
+    said = (
+        f"{len(missing)} of {len(subject.trainable(subject.fresh()))} trainable parameters are not in the optimizer, "
+    )
+    said += f"{', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    expected = "all of them in the optimizer, or declared in frozen="
+    run = learning_run(subject)
+    moved: set[str] = set().union(*(trace.moved for trace in run.traces))
+    head = survey(subject, connected=moved, moved=moved).head
+    if head and head[0] in missing:
+        said += f"; {head[0]} belongs to the layer that makes the logits"
+        yield _failed(subject, "optimizer_misses_parameters", said, expected, seen)
+        return
+    if run.best.least < run.goal:
+
+        def held(model: nn.Module) -> tuple[nn.Module, list[Any]]:
+            return model, [p for name, p in subject.trainable(model).items() if name not in missing]
+
+        without = run.proof_of("", prepare=held)
+        if without is None:
+            proof = Proof(
+                undone="the same training with all of them in the optimizer",
+                as_written=run.least_of_proof,
+                with_fix=run.best.least,
+                goal=run.goal,
+                steps=run.steps,
+            )
+            said += "; the rest does not learn separable data"
+            yield _failed(subject, "optimizer_misses_parameters", said, expected, seen, proof=proof)
+            return
+    yield _advice(subject, "optimizer_misses_parameters", said, expected, seen)
+
+
+def _not_cleared(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
+    """Whether every step is made with the sum of its own gradients and those of the step before, up to a factor."""
+    shares = []
+    for before, taken in zip(seen.taken, seen.taken[1:], strict=False):
+        if float(taken.incoming.norm()) == 0 or float(before.given.norm()) == 0:
+            return
+        alone, summed = _left(taken.given, taken.incoming), _left(taken.given, taken.incoming + before.given)
+        if alone < SAME or summed > SAME:
+            return
+        shares.append(float(before.given.norm() / taken.incoming.norm()))
+    if len(shares) < 2:
+        return
+    told = (
+        f"at {len(shares)} of {len(shares)} steps the optimizer gets the gradients of the step before as well, "
+        f"at the last {shares[-1]:.2g} times the size of the new ones"
+    )
+    yield _failed(subject, "gradients_not_cleared", told, "the gradients since the last optimizer.step() only", seen)
+
+
+def _left(given: Tensor, other: Tensor) -> float:
+    """What is left of ``given`` when its best multiple of ``other`` is taken off, as a share of it."""
+    size = float(other.square().sum())
+    factor = float((given * other).sum()) / size if size else 0.0
+    return float((given - factor * other).norm() / given.norm()) if bool(given.any()) else 0.0
+
+
+def _wrong_mode(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
+    """Train mode at the first step and eval mode at a later one, where that makes a difference."""
+    depends = [type(m).__name__ for m in subject.fresh().modules() if isinstance(m, _MODE_DEPENDENT)]
+    if depends and seen.modes and seen.modes[0] and not all(seen.modes):
+        later = seen.modes.index(False) + 1
+        told = (
+            f"forward pass {later} of {len(seen.modes)} runs in eval mode, the first in train mode; {depends[0]} minds"
+        )
+        yield _failed(subject, "model_left_in_wrong_mode", told, "train mode in every training step", seen)
+
+
+_MODE_DEPENDENT = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.dropout._DropoutNd,
+)
+
+
+def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
+    moved = seen.last - seen.first
+    room = max(learning_run(subject).stakes.at_zero - learning_run(subject).stakes.least, 0.0)
+    if moved < 0 and -moved > SLOW * room:
+        return
+    if abs(moved) <= STANDS * abs(seen.first) or moved < 0:
+        works = _scales_that_work(own, LARGER, subject)
+        if works:
+            told = f"the loss went from {seen.first:.6g} to {seen.last:.6g} in {seen.steps} steps" + _range(own, works)
+            yield _advice(subject, "learning_rate_too_low", told, "a loss that falls", seen)
+        return
+    turned = own.run(STEPS, flip=True)
+    if turned.last < turned.first and _first_order(own):
+        proof = Proof(
+            undone="your steps with every gradient turned round",
+            as_written=seen.last,
+            with_fix=turned.last,
+            goal=seen.first,
+            steps=turned.steps,
+        )
+        told = f"the loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
+        yield _failed(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof)
+        return
+    works = _scales_that_work(own, SMALLER, subject)
+    told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}"
+    if not works:
+        yield inconclusive(told, expected="a loss that falls", evidence=_evidence(seen))
+    elif subject.spec.batches is not None:
+        yield _failed(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+    else:
+        yield _advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+
+
+def _first_order(own: OwnTraining) -> bool:
+    """Whether steps a tenth as large still raise the loss, and lower it when turned round: no overshooting then."""
+    written, turned = own.run(STEPS, scale=0.1), own.run(STEPS, scale=0.1, flip=True)
+    return written.last > written.first and turned.last < turned.first
+
+
+def _scales_that_work(own: OwnTraining, scales: tuple[float, ...], subject: Subject) -> list[float]:
+    """The factors of the step size with which the loss falls by a tenth of what there is to learn."""
+    stakes = learning_run(subject).stakes
+    found = []
+    for scale in scales:
+        run = own.run(STEPS, scale=scale)
+        if run.first - run.last > FALL * max(stakes.at_zero - stakes.least, 0.0):
+            found.append(scale)
+    return found
+
+
+def _range(own: OwnTraining, scales: list[float]) -> str:
+    if not scales:
+        return ""
+    sizes = sorted({group["lr"] for group in own.optimizer_of(own.subject.fresh()).param_groups})
+    base = float(sizes[-1])
+    tried = " to ".join(f"{base * scale:.2g}" for scale in sorted({min(scales), max(scales)}))
+    return f"; with a step size of {tried} instead of {base:.2g} it falls"
+
+
+def _place(subject: Subject, cause: str) -> Location | None:
+    spec = subject.spec
+    of_optimizer = cause in ("optimizer_misses_parameters", "learning_rate_too_high", "learning_rate_too_low")
+    if spec.optimizer is not None and (of_optimizer or spec.train_step is None):
+        return definition(spec.optimizer, "optimizer= is defined here")
+    return None if spec.train_step is None else definition(spec.train_step, "train_step= is defined here")
+
+
+def _failed(
+    subject: Subject, cause: str, measured: str, expected: str, seen: OwnRun, *, proof: Proof | None = None
+) -> Verdict:
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=measured,
+        expected=expected,
+        proof=proof,
+        location=_place(subject, cause),
+        counterexample={"steps": seen.steps, "optimizer_steps": seen.stepped},
+        evidence=_evidence(seen),
+    )
+
+
+def _advice(subject: Subject, cause: str, measured: str, expected: str, seen: OwnRun) -> Verdict:
+    return Verdict(
+        outcome="advice",
+        cause=cause,
+        measured=measured,
+        expected=expected,
+        location=_place(subject, cause),
+        evidence=_evidence(seen),
+    )
+
+
+def _evidence(seen: OwnRun) -> dict[str, Any]:
+    return {
+        "steps": seen.steps,
+        "optimizer_steps": seen.stepped,
+        "first_loss": seen.first,
+        "last_loss": seen.last,
+        "unchanged": list(seen.unchanged)[:20],
+        "not_in_optimizer": list(seen.missing)[:20],
+        "train_mode": seen.modes[:20],
+    }

@@ -1,0 +1,249 @@
+"""The user's own training step and optimizer, run as they are and watched from outside.
+
+Hooks on the parameters see every gradient that a backward pass brings, a hook on the optimizer sees what it steps with,
+and a hook on the model counts forward passes and the mode they run in. Nothing of the user's is changed but, for a
+proof, the sign of the gradients or the step size.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_logits.guard import seed_everything
+from pytest_logits.learning import learning_run
+from pytest_logits.structures import index_rows, tensors_in
+from pytest_logits.subject import Subject, SubjectError
+
+# Gradients are compared on at most this many numbers of the model.
+WATCHED = 1_000_000
+# Batches that are taken from ``batches=``.
+MOST_BATCHES = 8
+DEFAULT_STEP_SIZE = 1e-3
+
+
+@dataclass
+class Taken:
+    """One call of ``optimizer.step``: the gradients it was given, those that came in since the last, and the batch."""
+
+    given: Tensor
+    incoming: Tensor
+    before: Tensor
+
+
+@dataclass
+class OwnRun:
+    """What was seen of a few steps.
+
+    ``first`` and ``last`` are the registered loss on all batches before and after them, in train mode from the same
+    random state, so that only the parameters make the difference. ``modes`` are the modes of the forward passes with a
+    graph. ``unchanged`` and ``changed`` are trainable parameters; ``missing`` are not in the optimizer, ``foreign`` are
+    in it and not in the model.
+    """
+
+    first: float = math.nan
+    last: float = math.nan
+    steps: int = 0
+    taken: list[Taken] = field(default_factory=list)
+    modes: list[bool] = field(default_factory=list)
+    stepped: int = 0
+    unchanged: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    connected: set[str] = field(default_factory=set)
+    missing: tuple[str, ...] = ()
+    foreign: int = 0
+
+
+class OwnTraining:
+    """The user's step on the user's data, or on the suite's separable batch where there is none."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.data = "your batches" if subject.spec.batches is not None else "the suite's separable batch"
+
+    @cached_property
+    def batches(self) -> list[tuple[Any, Any]]:
+        """Pairs (x, y), y as the loss gets it: the first of the user's, or two halves of the separable batch."""
+        subject = self.subject
+        if subject.spec.batches is not None:
+            return users_batches(subject)
+        run = learning_run(subject)
+        count = len(run.labels)
+        targets = subject.targets(run.labels, run.stakes.like)
+        halves = [torch.arange(count)[start::2] for start in (0, 1)]
+        if not isinstance(targets, Tensor) or len(targets) != count:
+            return [(run.batch.inputs, targets)]
+        return [(index_rows(run.batch.inputs, half, count), targets[half]) for half in halves]
+
+    def optimizer_of(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The user's optimizer for this copy; Adam at 1e-3 where none is registered.
+
+        Raises:
+            SubjectError: ``optimizer=`` gives something else than an optimizer of torch's kind.
+        """
+        if self.subject.spec.optimizer is None:
+            return torch.optim.Adam(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
+        made = self.subject.spec.optimizer(model)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise SubjectError(
+                f"optimizer= of {self.subject.name!r} must return a torch.optim.Optimizer; "
+                f"it returned {type(made).__name__}"
+            )
+        return made
+
+    def run(self, steps: int, *, flip: bool = False, scale: float = 1.0, model: nn.Module | None = None) -> OwnRun:
+        """Train a fresh copy, or ``model`` further, by so many of the user's steps.
+
+        ``flip`` turns every gradient round, ``scale`` multiplies the user's step size.
+        """
+        subject, seen = self.subject, OwnRun()
+        model = subject.fresh() if model is None else model
+        optimizer = self.optimizer_of(model)
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * scale
+        named = subject.trainable(model)
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        seen.missing = tuple(name for name, p in named.items() if id(p) not in held)
+        seen.foreign = len(held - {id(p) for p in model.parameters()})
+        start = {name: p.detach().clone() for name, p in named.items()}
+        seen.first = self._reference_loss(model)
+        seed_everything(subject.seed("own training"))
+        with _Watch(subject, model, optimizer, named, seen, flip=flip):
+            for x, y in itertools.islice(itertools.cycle(self.batches), steps):
+                self._step(model, optimizer, x, y)
+                seen.steps += 1
+                subject.tell(f"your training step {seen.steps} of {steps}")
+        seen.last = self._reference_loss(model)
+        seen.unchanged = tuple(name for name, p in named.items() if torch.equal(p.detach(), start[name]))
+        seen.changed = tuple(name for name in named if name not in seen.unchanged)
+        return seen
+
+    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> None:
+        if self.subject.spec.train_step is not None:
+            self.subject.spec.train_step(model, optimizer, x, y)
+            return
+        optimizer.zero_grad()
+        output = self.subject.call(model, x)
+        self.subject.loss_on_targets(output, self.subject.extract(output), y).backward()
+        optimizer.step()
+
+    def _reference_loss(self, model: nn.Module) -> float:
+        modes = [(module, module.training) for module in model.modules()]
+        buffers = {name: b.clone() for name, b in model.named_buffers()}
+        model.train()
+        seed_everything(self.subject.seed("reference loss"))
+        values = []
+        with torch.no_grad():
+            for x, y in self.batches:
+                output = self.subject.forward(model, x)
+                values.append(float(self.subject.loss_on_targets(output, self.subject.extract(output), y)))
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+        for module, mode in modes:
+            module.training = mode
+        return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+
+
+class _Watch:
+    """Hooks for the length of a ``with`` block."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        named: dict[str, nn.Parameter],
+        seen: OwnRun,
+        *,
+        flip: bool,
+    ) -> None:
+        self.subject, self.model, self.optimizer, self.seen = subject, model, optimizer, seen
+        self.named, self.sign = named, -1.0 if flip else 1.0
+        self.watched = dict(_smallest(named))
+        self.incoming = {name: torch.zeros_like(p) for name, p in self.watched.items()}
+        self._fresh_backward = False
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._handles.append(self.model.register_forward_pre_hook(self._on_forward))
+        for name, p in self.named.items():
+            self._handles.append(p.register_hook(lambda gradient, name=name: self._on_gradient(name, gradient)))
+        self._handles.append(self.optimizer.register_step_pre_hook(self._on_step))
+
+    def __exit__(self, *raised: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _on_forward(self, model: nn.Module, inputs: Any) -> None:
+        self.subject.count(forward=1)
+        if torch.is_grad_enabled():
+            self.seen.modes.append(model.training)
+            self._fresh_backward = True
+
+    def _on_gradient(self, name: str, gradient: Tensor) -> Tensor | None:
+        if self._fresh_backward:
+            self._fresh_backward = False
+            self.subject.count(backward=1)
+        self.seen.connected.add(name)
+        gradient = self.sign * gradient
+        if name in self.incoming:
+            self.incoming[name] += gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
+        return gradient if self.sign < 0 else None
+
+    def _on_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self.seen.stepped += 1
+        closure = next(iter(args[1:]), kwargs.get("closure"))
+        if closure is None and len(self.seen.taken) < MOST_BATCHES:
+            gradients = [torch.zeros_like(p) if p.grad is None else _dense(p.grad) for p in self.watched.values()]
+            self.seen.taken.append(
+                Taken(
+                    given=_flat(gradients),
+                    incoming=_flat(list(self.incoming.values())),
+                    before=_flat([p.detach() for p in self.watched.values()]),
+                )
+            )
+        for total in self.incoming.values():
+            total.zero_()
+
+
+def _smallest(named: dict[str, nn.Parameter]) -> Iterator[tuple[str, nn.Parameter]]:
+    """The smallest parameters that together have at most ``WATCHED`` numbers; one at least."""
+    total = 0
+    for name, p in sorted(named.items(), key=lambda pair: pair[1].numel()):
+        total += p.numel()
+        if total > WATCHED and total > p.numel():
+            return
+        yield name, p
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
+
+
+def _flat(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([t.double().flatten().clone() for t in tensors]) if tensors else torch.zeros(0)
+
+
+def users_batches(subject: Subject) -> list[tuple[Any, Any]]:
+    """The first pairs (x, y) of ``batches=``.
+
+    Raises:
+        SubjectError: it gives no batch, or something that is no pair.
+    """
+    assert subject.spec.batches is not None
+    seed_everything(subject.seed("batches"))
+    found = list(itertools.islice(iter(subject.spec.batches()), MOST_BATCHES))
+    if not found:
+        raise SubjectError(f"batches= of {subject.name!r} gives no batch")
+    for pair in found:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not tensors_in(pair[0]):
+            kind = f"a {type(pair).__name__}" + (f" of {len(pair)}" if hasattr(pair, "__len__") else "")
+            raise SubjectError(f"batches= of {subject.name!r} must give pairs (x, y) of tensors; it gave {kind}")
+    return [(x, y) for x, y in found]
