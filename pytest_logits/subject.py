@@ -325,20 +325,25 @@ class Subject:
 
         A loss that takes the whole output gets the sample output with these scores in the place of its own, and of
         every auxiliary head's.
-
-        Raises:
-            SubjectError: the loss returns no scalar.
         """
-        if self.spec.loss_takes == "logits":
-            return self.loss_of(logits, logits, labels)
-        return self.loss_of(replaced(self.sample_output, self.sample_logits, logits), logits, labels)
+        return self.loss_at(logits, self.targets(labels, logits))
+
+    def loss_at(self, logits: Tensor, targets: Any) -> Tensor:
+        """The same with targets that are encoded already."""
+        whole = self.spec.loss_takes == "output"
+        output = replaced(self.sample_output, self.sample_logits, logits) if whole else logits
+        return self.loss_on_targets(output, logits, targets)
 
     def loss_of(self, output: Any, logits: Tensor, labels: Tensor) -> Tensor:
         """The user's loss of what the model returned, or of the scores in it, whichever it takes."""
         return self.loss_on_targets(output, logits, self.targets(labels, logits))
 
     def loss_on_targets(self, output: Any, logits: Tensor, targets: Any) -> Tensor:
-        """The same with targets that are encoded already, as the user's own batches have them."""
+        """The same with targets that are encoded already, as the user's own batches have them.
+
+        Raises:
+            SubjectError: the loss returns no scalar.
+        """
         loss = self.loss_object
         given = output if self.spec.loss_takes == "output" else logits
         value = (NAMED[loss][0] if isinstance(loss, str) else loss)(given, targets)

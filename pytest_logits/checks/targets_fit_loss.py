@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, not_applicable, passed
-from pytest_logits.locate import loss_place
-from pytest_logits.losses import known_nature
-from pytest_logits.regions import MATERIAL
 from pytest_logits.subject import Subject, SubjectError
+from pytest_logits.target_faults import finding, out_of_range, refused, unnormalised
 
 ROWS = 6
 # A gradient of the wrong sign is compared with this share of the largest: rounding is far below it.
 NEGLIGIBLE = 1e-3
-# BCE with logits at scores of 20 is -10 with targets of -1 and 1, or of 1 and 2; a target of 1.1, as negative label
-# smoothing makes it on purpose, gives -2.
-BELOW_ZERO = -5.0
 
 
 @check(claim="the targets are what the loss takes, and each row is judged by its own", tags=("loss", "exact"))
@@ -51,12 +44,9 @@ def targets_fit_loss(subject: Subject) -> Verdict:
         raise
     except Exception as error:
         # Whatever the loss raises on zeros is about the targets; torch's own words go into the finding.
-        return _refused(subject, targets, labels, classes, error)
-    outside = _outside(subject, scores, labels, targets)
-    if outside is not None:
-        return outside
-    unnormalised = _unnormalised(subject, scores, labels, targets)
-    return unnormalised or _judge_rows(subject, scores, labels, targets)
+        return refused(subject, scores, targets, error)
+    fault = out_of_range(subject, scores, targets) or unnormalised(subject, scores, targets)
+    return fault or _judge_rows(subject, scores, labels, targets)
 
 
 def _every_label(subject: Subject, scores: Tensor, classes: int) -> Tensor:
@@ -67,55 +57,6 @@ def _every_label(subject: Subject, scores: Tensor, classes: int) -> Tensor:
     dense = scores.shape[2:]
     positions = torch.arange(math.prod(dense)).reshape(dense)
     return (rows.view(-1, *(1 for _ in dense)) + positions) % classes
-
-
-def _outside(subject: Subject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict | None:
-    """BCE with logits, known by name, at scores of 20 to the side that each target is on: 0 with targets 0 and 1."""
-    known = known_nature(subject.loss_object)
-    if known is None or known.form != "bernoulli" or known.takes != "logits" or scores.numel() != targets.numel():
-        return None
-    right = 20.0 * (2.0 * (targets > 0.5).to(scores.dtype) - 1).reshape(scores.shape)
-    value = float(subject.loss(right, labels))
-    if not value < BELOW_ZERO:
-        return None
-    signed = bool((targets < 0).any())
-    return _verdict(
-        subject,
-        "signed_targets" if signed else "labels_out_of_range",
-        f"{subject.loss_name} is {value:.4g} on confident right answers, with targets from {targets.min():g} "
-        f"to {targets.max():g}",
-        "targets of 0 and 1, with which it is never below 0",
-        targets,
-        labels,
-    )
-
-
-def _unnormalised(subject: Subject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict | None:
-    """Soft rows whose sum is not 1. One-hot rows times a number are weights, which move no minimum."""
-    nature = subject.nature
-    if nature.form != "categorical" or nature.takes == "unknown" or not targets.is_floating_point():
-        return None
-    if targets.shape != scores.shape:
-        return None
-    rows = targets.double().movedim(1, -1).reshape(-1, scores.shape[1])
-    sums, soft = rows.sum(dim=1), (rows != 0).sum(dim=1) > 1
-    off = soft & ((sums - 1).abs() > MATERIAL)
-    if not bool(off.any()):
-        return None
-    row = int(off.nonzero()[0])
-    true = int(labels.reshape(-1)[row])
-    alike = bool((sums[off] - sums[row]).abs().max() <= MATERIAL)
-    asked = f"; where the target says {rows[row, true]:.4g} the loss asks for {rows[row, true] / sums[row]:.4g}"
-    verdict = _verdict(
-        subject,
-        "unnormalised_targets",
-        f"the soft targets of a row sum to {sums[row]:.4g}" + (asked if sums[row] > 0 else ""),
-        "rows of soft targets that sum to 1",
-        targets,
-        labels,
-        {"row_sums": sums[off].tolist()[:8], "target": rows[row].tolist()[:8]},
-    )
-    return verdict if alike else replace(verdict, outcome="advice")
 
 
 def _gradient(subject: Subject, scores: Tensor, labels: Tensor) -> Tensor:
@@ -145,50 +86,13 @@ def _judge_rows(subject: Subject, scores: Tensor, labels: Tensor, targets: Tenso
         return not_applicable("the loss has no finite gradient at equal scores")
     if bool((gradient == gradient[:1]).all()):
         said = "every row gets the same gradient, whatever its label: it is compared with all labels at once"
-        return _verdict(
-            subject, "broadcast_targets", said, "a gradient per row, by its own label", targets, labels, numbers
-        )
+        return finding(subject, "broadcast_targets", said, "a gradient per row, by its own label", targets, numbers)
     if toward <= NEGLIGIBLE * largest:
         return passed("each row is pulled towards its own label", evidence=numbers)
     if not single and subject.nature.takes != "unknown":
         row = int(pulls.argmax())
         said = f"a row with label {int(labels.reshape(-1)[row])} is pulled towards class {int(rows[row].argmin())}"
-        return _verdict(
-            subject, "labels_out_of_range", said, "each row pulled towards its label", targets, labels, numbers
-        )
+        return finding(subject, "labels_out_of_range", said, "each row pulled towards its label", targets, numbers)
     return not_applicable(
         "the loss does not pull towards the true class at equal scores; see the checks of the loss itself"
-    )
-
-
-def _refused(subject: Subject, targets: Tensor, labels: Tensor, classes: int, error: Exception) -> Verdict:
-    indices = not targets.is_floating_point()
-    outside = indices and bool(((targets < 0) | (targets >= classes)).any())
-    return _verdict(
-        subject,
-        "labels_out_of_range" if outside or isinstance(error, IndexError) else "wrong_target_dtype",
-        f"{subject.loss_name} raises {type(error).__name__}: {str(error).splitlines()[0]}",
-        f"class indices from 0 to {classes - 1}" if outside else "targets that the loss takes",
-        targets,
-        labels,
-    )
-
-
-def _verdict(
-    subject: Subject,
-    cause: str,
-    measured: str,
-    expected: str,
-    targets: Tensor,
-    labels: Tensor,
-    numbers: dict[str, Any] | None = None,
-) -> Verdict:
-    return Verdict(
-        outcome="failed",
-        cause=cause,
-        measured=f"{measured} (targets: {targets.dtype} {tuple(targets.shape)})",
-        expected=expected,
-        location=loss_place(subject) if callable(subject.loss_object) else None,
-        counterexample={"labels": labels.flatten().tolist()[:8], "targets": targets.flatten().tolist()[:8]},
-        evidence={"targets_shape": list(targets.shape), "targets_dtype": str(targets.dtype), **(numbers or {})},
     )

@@ -1,0 +1,83 @@
+"""The labels of the user's own batches are what the loss takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.own_training import users_batches
+from pytest_logits.subject import Subject, SubjectError
+from pytest_logits.target_faults import finding, out_of_range, refused, unnormalised
+
+
+@check(claim="the labels of your batches are what the loss takes, and lie in the declared classes", tags=("data",))
+def labels_fit_classes(subject: Subject) -> Verdict:
+    """The targets of the first eight batches go into the loss with equal scores for every class.
+
+    The loss takes them; class indices lie in [0, K) or are the index to ignore; targets of BCE are in [0, 1]; soft rows
+    sum to 1; rows with different targets get different gradients. Batches that hold one class each are advice: the
+    data is not shuffled.
+
+    Causes: wrong_target_dtype, labels_out_of_range, signed_targets, unnormalised_targets, broadcast_targets.
+    """
+    if subject.spec.batches is None:
+        return not_applicable("no batches= is registered")
+    if subject.has_single_column:
+        return not_applicable("with one score per example no target fits cross entropy")
+    model, kinds = subject.fresh().eval(), []
+    for number, (x, y) in enumerate(users_batches(subject), 1):
+        if not isinstance(y, Tensor) or y.ndim == 0:
+            kind = type(y).__name__ if not isinstance(y, Tensor) else "a tensor without a batch axis"
+            return not_applicable(f"only targets that are tensors are looked at; batch {number} has {kind}")
+        fault = _fault(subject, y, torch.zeros_like(subject.scores(model, x, purpose="labels")))
+        if fault is not None:
+            return fault
+        kinds.append({repr(row) for row in _rows(y).tolist()})
+    seen = set().union(*kinds)
+    evidence = {"batches": len(kinds), "different_targets": len(seen)}
+    if all(len(kind) == 1 for kind in kinds) and max(map(_size, users_batches(subject))) > 1:
+        return Verdict(
+            outcome="advice",
+            measured=f"each of your first {len(kinds)} batches has one and the same target in all its rows, "
+            f"{len(seen)} different ones in all",
+            expected="batches of several classes: shuffle the data",
+            evidence=evidence,
+        )
+    return passed(f"the targets of {len(kinds)} batches fit; {len(seen)} different ones", evidence=evidence)
+
+
+def _fault(subject: Subject, targets: Tensor, zeros: Tensor) -> Verdict | None:
+    scores = subject.nature.link(zeros)
+    try:
+        subject.loss_at(scores, targets)
+    except SubjectError:
+        raise
+    except Exception as error:
+        # Whatever the loss raises on equal scores is about the targets; torch's own words go into the finding.
+        return refused(subject, scores, targets, error)
+    fault = out_of_range(subject, scores, targets) or unnormalised(subject, scores, targets)
+    return fault or _broadcast(subject, scores, targets)
+
+
+def _broadcast(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | None:
+    rows = _rows(targets)
+    if bool((rows == rows[:1]).all()):
+        return None
+    leaf = scores.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(subject.loss_at(leaf, targets), leaf)
+    if not bool(gradient.any()) or bool((gradient != gradient[:1]).any()):
+        return None
+    said = "rows with different targets get the same gradient: each is compared with all targets at once"
+    return finding(subject, "broadcast_targets", said, "a gradient per row, by its own target", targets)
+
+
+def _rows(targets: Tensor) -> Tensor:
+    return targets.reshape(len(targets), -1)
+
+
+def _size(batch: tuple[Any, Any]) -> int:
+    return len(batch[1])

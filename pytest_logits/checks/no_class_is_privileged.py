@@ -1,0 +1,106 @@
+"""Every class can win, and every class counts in the loss."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.subject import BENT, SCAN_ROWS, Subject
+
+SETTINGS = 8
+# A pair of free classes is in the same order in n independent settings with probability 2 ** (1 - n). With this many
+# settings the chance that any of K * K pairs is, is one in a million: n = 20 + 2 log2 K. Settings are independent where
+# the noise outweighs the weights that all of them share, hence BENT.
+CERTAIN = 20
+
+
+@check(claim="every class can be predicted, and every class counts in the loss", tags=("learning", "exact"))
+def no_class_is_privileged(subject: Subject) -> Verdict:
+    """No class's score is at most another's in every setting of the parameters, and no class's rows are without effect.
+
+    Copies with scattered parameters give the scores of sixteen random inputs each. Classes that win somewhere are done
+    with. Another whose score never exceeds that of some other class, in 20 + 2 log2 K settings, cannot be predicted: by
+    chance that happens to one model in a million. A score that is the same constant everywhere is a mask, and a class
+    that the loss ignores may be padding: both are advice.
+
+    Causes: unreachable_class, wrong_loss_weights (advice).
+    """
+    shape = subject.sample_logits.shape
+    if subject.multilabel or len(shape) < 2 or shape[1] < 2:
+        return not_applicable("only scores of several classes, of which one is chosen, are looked at")
+    classes = shape[1]
+    scores = torch.cat([_scores(subject, variant) for variant in range(SETTINGS)])
+    if len(scores) == 0:
+        return inconclusive("no row of the scores is without NaN; see outputs_stay_finite")
+    behind = _behind(scores)
+    if behind:
+        certain = math.ceil(CERTAIN + 2 * math.log2(classes))
+        scores = torch.cat([scores, *(_scores(subject, variant) for variant in range(SETTINGS, certain))])
+        behind = _behind(scores)
+    masked = [c for c in behind if bool((scores[:, c] == scores[0, c]).all())]
+    unreachable = {c: d for c, d in behind.items() if c not in masked}
+    evidence = {"rows": len(scores), "unreachable": list(unreachable)[:20], "masked": masked[:20]}
+    if unreachable:
+        c, d = next(iter(unreachable.items()))
+        return Verdict(
+            outcome="failed",
+            cause="unreachable_class",
+            measured=f"the score of class {c} is at most that of class {d} in all {len(scores)} rows, over "
+            f"{math.ceil(CERTAIN + 2 * math.log2(classes))} settings of the parameters"
+            + (f"; the same holds of {len(unreachable) - 1} more classes" if len(unreachable) > 1 else ""),
+            expected="for every class, inputs or parameters that give it the highest score",
+            counterexample={"class": c, "never_above": d, "scores": scores[0].tolist()[:8]},
+            evidence=evidence,
+        )
+    ignored = _ignored(subject)
+    if masked or ignored:
+        told = [f"the score of class {c} is {scores[0, c]:g} whatever the input" for c in masked[:1]]
+        told += [f"rows of class {c} have no effect on {subject.loss_name}: it is never learnt" for c in ignored[:1]]
+        return Verdict(
+            outcome="advice",
+            cause="wrong_loss_weights" if ignored else None,
+            measured="; ".join(told),
+            expected=f"{classes} classes that can be learnt; padding or masked classes are fine, if they are meant",
+            evidence={**evidence, "ignored": ignored[:20]},
+        )
+    return passed(f"each of {classes} classes can win over each other, and counts in the loss", evidence=evidence)
+
+
+def _scores(subject: Subject, variant: int) -> Tensor:
+    """Rows (N, K) of the scores of one scattered copy on random inputs, without those that have NaN."""
+    model = subject.scattered(BENT, variant).eval()
+    scores = subject.scores(model, subject.inputs(SCAN_ROWS, f"privileged {variant}"), purpose="privileged")
+    rows = scores.movedim(1, -1).flatten(0, -2)
+    return rows[~rows.isnan().any(dim=1)]
+
+
+def _behind(scores: Tensor) -> dict[int, int]:
+    """Classes that win in no row, each with another whose score is at least as high in every row."""
+    found = {}
+    won = set(scores.argmax(dim=1).tolist())
+    for c in set(range(scores.shape[1])) - won:
+        never_above = (scores[:, c : c + 1] <= scores).all(dim=0)
+        never_above[c] = False
+        if bool(never_above.any()):
+            found[c] = int(never_above.nonzero()[0])
+    return dict(sorted(found.items()))
+
+
+def _ignored(subject: Subject) -> list[int]:
+    """Classes whose rows leave the loss of equal scores without a gradient, while others' do not."""
+    if subject.refusal is not None or subject.nature.form != "categorical":
+        return []
+    sample = subject.sample_logits
+    classes = sample.shape[1]
+    zeros = subject.nature.link(sample.new_zeros((classes, *sample.shape[1:])))
+    dense = sample.shape[2:]
+    labels = torch.arange(classes).view(-1, *(1 for _ in dense)).expand(-1, *dense)
+    leaf = zeros.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf, allow_unused=True)
+    if gradient is None or not bool(gradient.any()):
+        return []
+    return [c for c in range(classes) if not bool(gradient[c].any())]

@@ -1,0 +1,102 @@
+"""What can be wrong with targets as the loss gets them: refused, out of range, rows that do not sum to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from pytest_logits.finding import Verdict
+from pytest_logits.locate import loss_place
+from pytest_logits.losses import known_nature
+from pytest_logits.regions import MATERIAL
+from pytest_logits.subject import Subject
+
+# BCE with logits at scores of 20 is -10 with targets of -1 and 1, or of 1 and 2; a target of 1.1, as negative label
+# smoothing makes it on purpose, gives -2.
+BELOW_ZERO = -5.0
+
+
+def refused(subject: Subject, scores: Tensor, targets: Tensor, error: Exception) -> Verdict:
+    """The loss raises on these targets: in torch's words, with what was expected."""
+    classes = scores.shape[1] if scores.ndim > 1 else 2
+    indices = not targets.is_floating_point()
+    outside = indices and bool(((targets < 0) | (targets >= classes)).any())
+    return finding(
+        subject,
+        "labels_out_of_range" if outside or isinstance(error, IndexError) else "wrong_target_dtype",
+        f"{subject.loss_name} raises {type(error).__name__}: {str(error).splitlines()[0]}",
+        f"class indices from 0 to {classes - 1}" if outside else "targets that the loss takes",
+        targets,
+    )
+
+
+def out_of_range(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | None:
+    """BCE with logits, known by name, at scores of 20 to the side that each target is on: 0 with targets 0 and 1."""
+    known = known_nature(subject.loss_object)
+    if known is None or known.form != "bernoulli" or known.takes != "logits" or scores.numel() != targets.numel():
+        return None
+    right = 20.0 * (2.0 * (targets > 0.5).to(scores.dtype) - 1).reshape(scores.shape)
+    value = float(subject.loss_at(right, targets))
+    if not value < BELOW_ZERO:
+        return None
+    return finding(
+        subject,
+        "signed_targets" if bool((targets < 0).any()) else "labels_out_of_range",
+        f"{subject.loss_name} is {value:.4g} on confident right answers, with targets from {targets.min():g} "
+        f"to {targets.max():g}",
+        "targets of 0 and 1, with which it is never below 0",
+        targets,
+    )
+
+
+def unnormalised(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | None:
+    """Soft rows whose sum is not 1. One-hot rows times a number are weights, which move no minimum.
+
+    Sums that differ from row to row may be weights as well: advice.
+    """
+    nature = subject.nature
+    if nature.form != "categorical" or nature.takes == "unknown" or not targets.is_floating_point():
+        return None
+    if targets.shape != scores.shape:
+        return None
+    rows = targets.double().movedim(1, -1).reshape(-1, scores.shape[1])
+    sums, soft = rows.sum(dim=1), (rows != 0).sum(dim=1) > 1
+    off = soft & ((sums - 1).abs() > MATERIAL)
+    if not bool(off.any()):
+        return None
+    row = int(off.nonzero()[0])
+    largest, total = float(rows[row].max()), float(sums[row])
+    alike = bool((sums[off] - sums[row]).abs().max() <= MATERIAL)
+    asked = f"; where the target says {largest:.4g} the loss asks for {largest / total:.4g}" if total > 0 else ""
+    verdict = finding(
+        subject,
+        "unnormalised_targets",
+        f"the soft targets of a row sum to {total:.4g}{asked}",
+        "rows of soft targets that sum to 1",
+        targets,
+        {"row_sums": sums[off].tolist()[:8], "target": rows[row].tolist()[:8]},
+    )
+    return verdict if alike else replace(verdict, outcome="advice")
+
+
+def finding(
+    subject: Subject,
+    cause: str,
+    measured: str,
+    expected: str,
+    targets: Tensor,
+    numbers: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """A failure about these targets, with their dtype, shape and first values."""
+    return Verdict(
+        outcome="failed",
+        cause=cause,
+        measured=f"{measured} (targets: {targets.dtype} {tuple(targets.shape)})",
+        expected=expected,
+        location=loss_place(subject) if callable(subject.loss_object) else None,
+        counterexample={"targets": targets.flatten().tolist()[:8]},
+        evidence={"targets_shape": list(targets.shape), "targets_dtype": str(targets.dtype), **(numbers or {})},
+    )
