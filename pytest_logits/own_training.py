@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pytest_logits.guard import seed_everything
 from pytest_logits.learning import learning_run
 from pytest_logits.structures import index_rows, tensors_in
-from pytest_logits.subject import Subject, SubjectError
+from pytest_logits.subject import DoesNotApply, Subject, SubjectError
 
 # Gradients are compared on at most this many numbers of the model.
 WATCHED = 1_000_000
@@ -88,9 +88,9 @@ class OwnTraining:
         Raises:
             SubjectError: ``optimizer=`` gives something else than an optimizer of torch's kind.
         """
-        if self.subject.spec.optimizer is None:
+        if self.subject.optimizer_factory is None:
             return torch.optim.Adam(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
-        made = self.subject.spec.optimizer(model)
+        made = self.subject.optimizer_factory(model)
         if not isinstance(made, torch.optim.Optimizer):
             raise SubjectError(
                 f"optimizer= of {self.subject.name!r} must return a torch.optim.Optimizer; "
@@ -115,8 +115,9 @@ class OwnTraining:
         start = {name: p.detach().clone() for name, p in named.items()}
         seen.first = self._reference_loss(model)
         seed_everything(subject.seed("own training"))
-        with _Watch(subject, model, optimizer, named, seen, flip=flip):
+        with _Watch(subject, model, optimizer, named, seen, flip=flip) as watch:
             for x, y in itertools.islice(itertools.cycle(self.batches), steps):
+                watch.expect_backward()
                 self._step(model, optimizer, x, y)
                 seen.steps += 1
                 subject.tell(f"your training step {seen.steps} of {steps}")
@@ -129,10 +130,24 @@ class OwnTraining:
         if self.subject.spec.train_step is not None:
             self.subject.spec.train_step(model, optimizer, x, y)
             return
+        if self.subject.train_step is not None:
+            self._library_step(model, optimizer, x, y)
+            return
         optimizer.zero_grad()
         output = self.subject.call(model, x)
         self.subject.loss_on_targets(output, self.subject.extract(output), y).backward()
         optimizer.step()
+
+    def _library_step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> None:
+        assert self.subject.train_step is not None
+        try:
+            self.subject.train_step(model, optimizer, x, y)
+        except Exception as error:
+            # That a batch is (x, y) and needs no trainer is the suite's guess, not the user's word.
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DoesNotApply(
+                f"training_step cannot be called by itself with a batch (x, y): {said}; pass train_step= or batches="
+            ) from error
 
     def _reference_loss(self, model: nn.Module) -> float:
         modes = [(module, module.training) for module in model.modules()]
@@ -171,11 +186,16 @@ class _Watch:
         self._fresh_backward = False
         self._handles: list[Any] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Watch:
         self._handles.append(self.model.register_forward_pre_hook(self._on_forward))
         for name, p in self.named.items():
             self._handles.append(p.register_hook(lambda gradient, name=name: self._on_gradient(name, gradient)))
         self._handles.append(self.optimizer.register_step_pre_hook(self._on_step))
+        return self
+
+    def expect_backward(self) -> None:
+        """The next gradient belongs to a backward pass that is not counted yet."""
+        self._fresh_backward = True
 
     def __exit__(self, *raised: object) -> None:
         for handle in self._handles:
@@ -185,7 +205,7 @@ class _Watch:
         self.subject.count(forward=1)
         if torch.is_grad_enabled():
             self.seen.modes.append(model.training)
-            self._fresh_backward = True
+            self.expect_backward()
 
     def _on_gradient(self, name: str, gradient: Tensor) -> Tensor | None:
         if self._fresh_backward:

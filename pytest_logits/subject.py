@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_logits import data
+from pytest_logits.conventions import Convention, convention_of, module_of, special_tokens
 from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
@@ -88,26 +89,42 @@ class Subject:
         return model.train()
 
     def _make(self) -> nn.Module:
-        """A copy where there is one shared module, so that the user's own is never touched; else a new one."""
-        shared = self._shared_module
-        return self._call_factory() if shared is None else copy.deepcopy(shared)
+        """A copy where there is one shared object, so that the user's own is never touched; else a new one."""
+        shared = self._shared
+        made = self._call_factory() if shared is None else copy.deepcopy(shared)
+        model = module_of(made)
+        if not isinstance(model, nn.Module):
+            raise SubjectError(
+                f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(made).__name__}"
+            )
+        return model
 
     @cached_property
-    def _shared_module(self) -> nn.Module | None:
-        """The module that was registered itself, or that the factory hands out each time it is called."""
+    def _shared(self) -> Any:
+        """The module that was registered itself, or the object that the factory hands out each time it is called."""
         if isinstance(self.spec.factory, nn.Module):
             return self.spec.factory
         first, second = self._call_factory(), self._call_factory()
         return first if first is second else None
 
-    def _call_factory(self) -> nn.Module:
+    def _call_factory(self) -> Any:
         seed_everything(self.seed("weights"))
-        model = self.spec.factory()
-        if not isinstance(model, nn.Module):
-            raise SubjectError(
-                f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(model).__name__}"
-            )
-        return model
+        return self.spec.factory()
+
+    @cached_property
+    def convention(self) -> Convention:
+        """What a library's conventions say where the registration says nothing."""
+        return convention_of(self._make())
+
+    @property
+    def optimizer_factory(self) -> Callable[[nn.Module], Any] | None:
+        """``optimizer=``, or what the model's library uses."""
+        return self.spec.optimizer or self.convention.optimizer
+
+    @property
+    def train_step(self) -> Callable[..., Any] | None:
+        """``train_step=``, or what the model's library does in a step."""
+        return self.spec.train_step or self.convention.train_step
 
     def scattered(self, amount: float, variant: int = 0) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
@@ -166,6 +183,14 @@ class Subject:
         dtypes = (p.dtype for p in parameters if p.is_floating_point())
         return sum(p.numel() for p in parameters if not is_lazy(p)), next(dtypes, torch.get_default_dtype())
 
+    @cached_property
+    def tokens(self) -> Tensor:
+        """The token ids that inputs are made of: those without a meaning of their own, where enough are left."""
+        assert self.spec.vocab_size is not None
+        special = special_tokens(self._make())
+        plain = [token for token in range(self.spec.vocab_size) if token not in special]
+        return torch.tensor(plain if len(plain) > 2 * data.MOST_PROTOTYPES else range(self.spec.vocab_size))
+
     @property
     def multilabel(self) -> bool:
         """Whether labels are multi-hot."""
@@ -177,7 +202,8 @@ class Subject:
         if self.spec.inputs is not None:
             return self._users_inputs(count, rng)
         if self.spec.vocab_size is not None:
-            return data.random_tokens(count, self.spec.input_shape or DEFAULT_SEQUENCE, self.spec.vocab_size, rng)
+            tokens = data.random_tokens(count, self.spec.input_shape or DEFAULT_SEQUENCE, len(self.tokens), rng)
+            return self.tokens[tokens]
         assert self.spec.input_shape is not None
         return data.random_floats(count, self.spec.input_shape, rng, dtype=self.dtype)
 
@@ -199,7 +225,7 @@ class Subject:
         rng = data.generator(self.seed("separable batch"))
         features = None
         if spec.vocab_size is not None:
-            features = spec.vocab_size - 1
+            features = len(self.tokens) - 1
         elif spec.input_shape is not None:
             features = math.prod(spec.input_shape)
         prototypes = data.prototype_count(2**self.num_classes if self.multilabel else self.num_classes, features)
@@ -209,7 +235,8 @@ class Subject:
         if spec.inputs is not None:
             inputs = index_rows(self._users_inputs(prototypes, rng), assignment, prototypes)
         elif spec.vocab_size is not None:
-            inputs = data.separable_tokens(assignment, spec.input_shape or DEFAULT_SEQUENCE, spec.vocab_size, rng)
+            tokens = data.separable_tokens(assignment, spec.input_shape or DEFAULT_SEQUENCE, len(self.tokens), rng)
+            inputs = self.tokens[tokens]
         else:
             patterns = data.float_prototypes(prototypes, spec.input_shape or (), rng)
             inputs = data.separable_floats(assignment, patterns, rng, dtype=self.dtype)
@@ -294,6 +321,8 @@ class Subject:
     def nature(self) -> Nature:
         """What the loss takes, known by its name or found out by probing it."""
         loss = self.loss_object
+        if self._trains_in_its_step:
+            return Nature(takes="unknown", form="categorical" if self.spec.task == "multiclass" else "bernoulli")
         known = known_nature(loss)
         if known is not None:
             return known
@@ -305,17 +334,69 @@ class Subject:
             dtype=self.dtype,
         )
 
+    @cached_property
+    def own_losses(self) -> tuple[float, float] | None:
+        """The loss that the model computes itself, as Lightning and Hugging Face models do, and the one the suite uses.
+
+        Both of the same batch from the same random state; None where the model computes none, or a loss is registered.
+        """
+        own = self.convention.own_loss
+        if own is None or self.spec.loss is not None or self.refusal is not None:
+            return None
+        model, inputs = self.fresh(), self.inputs(SCAN_ROWS, "own loss")
+        targets, values = self.targets(self.sample_labels, torch.zeros_like(self.sample_logits)), []
+        for compute in (lambda y: own(model, inputs, y), lambda y: self._loss_of_forward(model, inputs, y)):
+            seed_everything(self.seed("own loss"))
+            self.count(forward=1)
+            with torch.no_grad():
+                try:
+                    value = compute(targets)
+                except Exception:
+                    # A step may want its batch in another form, or a trainer: then it cannot be compared.
+                    return None
+            if not isinstance(value, Tensor) or value.numel() != 1:
+                return None
+            values.append(float(value))
+        return values[0], values[1]
+
+    @property
+    def computes_registered_loss(self) -> bool:
+        """Whether the two of ``own_losses`` are equal, up to rounding."""
+        return self.own_losses is not None and math.isclose(*self.own_losses, rel_tol=1e-3, abs_tol=1e-5)
+
+    @cached_property
+    def sample_labels(self) -> Tensor:
+        """Labels for the sample logits that go through the classes: (16,), (16, *dense), or multi-hot (16, K)."""
+        rows, dense = torch.arange(len(self.sample_logits)), self.sample_logits.shape[2:]
+        if self.multilabel:
+            return (rows.unsqueeze(1) + torch.arange(self.num_classes)) % 2
+        return (rows % self.num_classes).view(-1, *(1 for _ in dense)).expand(-1, *dense)
+
+    def _loss_of_forward(self, model: nn.Module, inputs: Any, targets: Tensor) -> Tensor:
+        output = self.call(model, inputs)
+        return self.loss_on_targets(output, self.extract(output), targets)
+
     @property
     def loss_object(self) -> Any:
-        """The registered loss: a name, a module or a callable; by default the one of the task."""
+        """The registered loss: a name, a module or a callable; by default the library's, or the one of the task."""
         if self.spec.loss is not None:
             return self.spec.loss
+        if self.convention.loss is not None:
+            return self.convention.loss
         return "cross_entropy" if self.spec.task == "multiclass" else "bce_with_logits"
+
+    @property
+    def _trains_in_its_step(self) -> bool:
+        """Whether the loss that trains is inside a Lightning training step, of scores that only the step sees."""
+        lightning = self.convention.name == "Lightning" and self.own_losses is not None
+        return lightning and not self.computes_registered_loss
 
     @property
     def loss_name(self) -> str:
         """How the loss is called in a sentence."""
         loss = self.loss_object
+        if self._trains_in_its_step:
+            return "the training step's own loss"
         if isinstance(loss, str):
             return loss
         return getattr(loss, "__name__", None) or type(loss).__name__
@@ -371,14 +452,8 @@ class Subject:
     @cached_property
     def refusal(self) -> Exception | None:
         """What the loss raises on scores of zero in the shape of the model's; None where it takes its targets."""
-        count, dense = len(self.sample_logits), self.sample_logits.shape[2:]
-        labels = torch.arange(count) % self.num_classes
-        if self.multilabel:
-            labels = (torch.arange(count).unsqueeze(1) + torch.arange(self.num_classes)) % 2
-        elif dense:
-            labels = labels.view(-1, *(1 for _ in dense)).expand(-1, *dense)
         try:
-            self.loss(torch.zeros_like(self.sample_logits), labels)
+            self.loss(torch.zeros_like(self.sample_logits), self.sample_labels)
         except SubjectError:
             raise
         except Exception as error:

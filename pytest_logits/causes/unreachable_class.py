@@ -1,7 +1,7 @@
 """One class's score never exceeds another's, so it is never predicted.
 
 Whatever the parameters and the input, argmax passes the class by. Cross entropy cannot learn its rows: their loss stays
-above log 2. A score that is made from another's by taking something off, or two classes that share one score, do it.
+above log 2. A score that is made from another's by taking something off does it.
 """
 
 FIX = "give every class a score of its own, free of the others'"

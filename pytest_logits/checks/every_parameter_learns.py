@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from pytest_logits.check_registry import check
-from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, Prepare, learning_run
 from pytest_logits.locate import cut_place
 from pytest_logits.parameters import Parameters, strays, survey
@@ -46,6 +47,11 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     if subject.has_single_column:
         return not_applicable("with one score per example no parameter has a gradient; see outputs_are_logits")
     run = learning_run(subject)
+    if not math.isfinite(run.traces[0].losses[0]):
+        first = run.traces[0].losses[0]
+        return inconclusive(
+            f"the loss is {first} before the first step", expected="a finite loss", evidence=run.evidence()
+        )
     connected: set[str] = set().union(*(trace.connected for trace in run.traces))
     moved: set[str] = set().union(*(trace.moved for trace in run.traces))
     found = survey(subject, connected=connected, moved=moved)

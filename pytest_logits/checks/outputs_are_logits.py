@@ -95,11 +95,7 @@ def _inside_the_loss(subject: Subject) -> Verdict | None:
 
 
 def _stakes(subject: Subject) -> Stakes:
-    rows = torch.arange(SCAN_ROWS)
-    labels = rows % subject.num_classes
-    if subject.multilabel:
-        labels = (rows.unsqueeze(1) + torch.arange(subject.num_classes)) % 2
-    return Stakes.of(subject, labels)
+    return Stakes.of(subject, subject.sample_labels)
 
 
 def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) -> Verdict:

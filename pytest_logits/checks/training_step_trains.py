@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ def training_step_trains(subject: Subject) -> Verdict:
     Causes: gradients_not_cleared, optimizer_misses_parameters, loss_is_maximised, learning_rate_too_high,
     learning_rate_too_low, model_left_in_wrong_mode, step_without_update, detached_graph.
     """
-    if subject.spec.optimizer is None and subject.spec.train_step is None:
+    if subject.optimizer_factory is None and subject.train_step is None:
         return not_applicable("neither optimizer= nor train_step= is registered")
     if subject.has_single_column:
         return not_applicable("with one score per example no step can train; see outputs_are_logits")
@@ -50,6 +51,8 @@ def training_step_trains(subject: Subject) -> Verdict:
     subject.require_targets()
     own = OwnTraining(subject)
     seen = own.run(STEPS)
+    if not math.isfinite(seen.first):
+        return inconclusive(f"the loss is {seen.first} before the first step", expected="a finite loss")
     verdict = next(_verdicts(subject, own, seen), None)
     if verdict is not None:
         return verdict
@@ -228,11 +231,14 @@ def _range(own: OwnTraining, scales: list[float]) -> str:
 
 
 def _place(subject: Subject, cause: str) -> Location | None:
-    spec = subject.spec
+    """Where the step is defined, or the optimizer where that is to blame: in the registration or in the module."""
+    spec, module = subject.spec, type(subject.fresh())
+    optimizer = spec.optimizer or getattr(module, "configure_optimizers", None)
+    step = spec.train_step or getattr(module, "training_step", None)
     of_optimizer = cause in ("optimizer_misses_parameters", "learning_rate_too_high", "learning_rate_too_low")
-    if spec.optimizer is not None and (of_optimizer or spec.train_step is None):
-        return definition(spec.optimizer, "optimizer= is defined here")
-    return None if spec.train_step is None else definition(spec.train_step, "train_step= is defined here")
+    if optimizer is not None and (of_optimizer or step is None):
+        return definition(optimizer, "the optimizer is made here")
+    return None if step is None else definition(step, "the step is defined here")
 
 
 def _failed(

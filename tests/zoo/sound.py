@@ -350,7 +350,7 @@ def _all() -> Iterator[Sound]:
         ("Scaled", lambda z: 0.01 * z),
         ("CentredOverClasses", lambda z: z - z.mean(dim=1, keepdim=True)),
     ):
-        advice = "outputs_are_logits" if name == "LogOfSoftmaxWithEpsilon" else None
+        advice = {"LogOfSoftmaxWithEpsilon": "outputs_are_logits", "MaskedClass": "no_class_is_privileged"}.get(name)
         yield Sound(name=name, factory=lambda function=function: Applied(5, function), arguments=flat5, advice=advice)
     yield Sound(name="MonteCarlo", factory=lambda: MonteCarlo(5), arguments=flat5, advice="evaluation_is_deterministic")
     yield Sound(
