@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -119,6 +120,14 @@ class LearningRun:
     def holds(self, region: Region) -> bool:
         """Whether all outputs of all traces lie in the region."""
         return all(trace.extent.holds(region) for trace in self.traces)
+
+    @cached_property
+    def ignores_input(self) -> bool:
+        """Whether inputs that differ got equal logits at every step, and get them from scattered parameters too."""
+        if not self.batch.distinct or any(trace.rows_differ for trace in self.traces):
+            return False
+        logits = self.subject.scores(self.subject.scattered(1.0).eval(), self.batch.inputs, purpose="alike")
+        return not bool((logits != logits[:1]).any())
 
     def evidence(self) -> dict[str, Any]:
         """The numbers of the run, for the report."""

@@ -188,6 +188,8 @@ MEASURED: dict[tuple[str, str], Callable[[], float]] = {
     ("bounded_logits", ".2176"): lambda: best_on_the_sphere(2),
     ("bounded_logits", ".8362"): lambda: best_on_the_sphere(5),
     ("bounded_logits", "2.0555"): lambda: best_on_the_sphere(20),
+    ("regression_head", ".5"): lambda: float(torch.tensor(0.0).sigmoid()),
+    ("regression_head", ".73"): lambda: float(torch.tensor(1.0).sigmoid()),
     ("unnormalised_targets", ".5"): lambda: share_of_the_true_class(0.9, 0.1, 10),
     ("unnormalised_targets", "1.8"): lambda: 0.9 + 9 * 0.1,
     ("softmax_before_cross_entropy", ".3133"): lambda: best_and_worst(softmax, 2)[0],
@@ -203,6 +205,7 @@ MEASURED: dict[tuple[str, str], Callable[[], float]] = {
     ),
 }
 CONDITIONS = {
+    ("regression_head", "0.5"),  # the threshold
     ("unnormalised_targets", ".9"),  # the target of the true class
     ("unnormalised_targets", ".1"),  # the target of each other
     ("softmax_before_cross_entropy", "0.1"),  # the step size

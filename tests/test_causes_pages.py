@@ -22,7 +22,12 @@ from pytest_logits.subject import Subject
 
 NAMES = cause_names()
 # True and worth saying, but no failure.
-ADVICE = {"log_probabilities_into_cross_entropy"}
+ADVICE = {
+    "log_probabilities_into_cross_entropy",
+    "regression_head",
+    "unscaled_inputs",
+    "wrong_loss_weights",
+}
 SOUND = ("passed", "not_applicable", "inconclusive")
 # What other checks say of the same mistake: BCELoss raises an error on scores outside [0, 1].
 ALSO: dict[str, set[tuple[str, str | None]]] = {

@@ -1,12 +1,13 @@
 """Parameters that should train do not require a gradient.
 
-With requires_grad=False on all of them the loss cannot fall.
+With requires_grad=False on all of them the loss cannot fall. Without the layer that makes the logits, the others must
+learn features that suit its random weights.
 """
 
-FIX = "set requires_grad on the parameters that are to learn, at least those of the head"
+FIX = "set requires_grad on the parameters that are to learn, and declare the others in frozen="
 
 BAD = """\
-@pytest_logits.register(input_shape=(10,), num_classes=3)
+@pytest_logits.register(input_shape=(10,), num_classes=3, frozen=("0.*",))
 def classifier():
     model = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
     model.requires_grad_(False)
@@ -14,7 +15,7 @@ def classifier():
 """
 
 GOOD = """\
-@pytest_logits.register(input_shape=(10,), num_classes=3)
+@pytest_logits.register(input_shape=(10,), num_classes=3, frozen=("0.*",))
 def classifier():
     model = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
     model[0].requires_grad_(False)

@@ -14,7 +14,7 @@ BAD = """\
     optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=100.0),
 )
 def classifier():
-    return nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 3))
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
 """
 
 GOOD = """\
@@ -25,7 +25,7 @@ GOOD = """\
     optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
 )
 def classifier():
-    return nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 3))
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
 """
 
 SEEN: tuple[tuple[str, str], ...] = ()

@@ -42,7 +42,8 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     the proof. Otherwise it is advice: frozen backbones, stopped gradients and hidden teachers may be meant. Parameters
     that the logits do not depend on, and gradients that are zero in a model that learns, are only mentioned.
 
-    Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation, bounded_logits.
+    Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation, bounded_logits,
+    output_ignores_input.
     """
     if subject.has_single_column:
         return not_applicable("with one score per example no parameter has a gradient; see outputs_are_logits")
@@ -93,12 +94,15 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
             said=f"the logits depend on {_names(found.cut)} and no gradient comes back",
         )
     if found.still and run.best.least >= run.goal:
-        clipped = subject.region == "nonnegative"
+        cause, why = "degenerate_initialisation", ""
+        if subject.region == "nonnegative":
+            cause, why = "bounded_logits", ", since the outputs are clipped to 0"
+        elif run.ignores_input:
+            cause, why = "output_ignores_input", ", since the logits are the same for every input"
         yield _Idle(
-            cause="bounded_logits" if clipped else "degenerate_initialisation",
+            cause=cause,
             paths=found.still,
-            said=f"the gradient of {_names(found.still)} is exactly zero at all {run.steps} steps"
-            + (", since the outputs are clipped to 0" if clipped else ""),
+            said=f"the gradient of {_names(found.still)} is exactly zero at all {run.steps} steps{why}",
             undone="the same training from an initialisation with noise of each parameter's size",
             prepare=_stirred(subject),
         )

@@ -13,14 +13,14 @@ from pytest_logits.subject import BENT, SCAN_ROWS, Subject
 
 SETTINGS = 8
 # A pair of free classes is in the same order in n independent settings with probability 2 ** (1 - n). With this many
-# settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent where
-# the noise outweighs the weights that all of them share, hence BENT.
+# settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
+# where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
 
 
 @check(claim="every class can be predicted, and every class counts in the loss", tags=("learning", "exact"))
 def no_class_is_privileged(subject: Subject) -> Verdict:
-    """No class's score stays below another's in every setting of the parameters, and no class's rows are without effect.
+    """No class's score stays below another's in every setting of the parameters, and no class's rows are ignored.
 
     Copies with scattered parameters give the scores of sixteen random inputs each. Classes that win somewhere are done
     with. Another whose score never exceeds that of some other class, in 19 + 2 log2 K settings, cannot be predicted: by

@@ -59,7 +59,7 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             counterexample={"batch_size": len(run.labels), "predicted": "class 1 for every row"},
             evidence=evidence,
         )
-    if run.batch.distinct and not any(trace.rows_differ for trace in run.traces) and _stays_alike(subject, run):
+    if run.ignores_input:
         clipped = subject.region == "nonnegative"
         return Verdict(
             outcome="failed",
@@ -71,12 +71,6 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             evidence=evidence,
         )
     return inconclusive(measured, expected="at least 2 classes", evidence=evidence)
-
-
-def _stays_alike(subject: Subject, run: LearningRun) -> bool:
-    """Whether scattered parameters give equal rows too: weights of zeros do so as initialised only."""
-    logits = subject.scores(subject.scattered(1.0).eval(), run.batch.inputs, purpose="alike")
-    return not bool((logits != logits[:1]).any())
 
 
 def _judge_predict(subject: Subject, run: LearningRun, measured: str) -> Verdict:
