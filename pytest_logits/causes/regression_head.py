@@ -11,6 +11,7 @@ BAD = """\
 class Config:
     num_labels, problem_type = 1, None
 
+
 class Net(nn.Linear):
     config = Config()
 
@@ -18,6 +19,7 @@ class Net(nn.Linear):
         logits = super().forward(x)
         loss = None if labels is None else F.mse_loss(logits, labels)
         return {"loss": loss, "logits": logits}
+
 
 @pytest_logits.register(input_shape=(10,), num_classes=2, task="binary")
 def classifier():
@@ -28,6 +30,7 @@ GOOD = """\
 class Config:
     num_labels, problem_type = 1, None
 
+
 class Net(nn.Linear):
     config = Config()
 
@@ -35,6 +38,7 @@ class Net(nn.Linear):
         logits = super().forward(x)
         loss = None if labels is None else F.binary_cross_entropy_with_logits(logits, labels)
         return {"loss": loss, "logits": logits}
+
 
 @pytest_logits.register(input_shape=(10,), num_classes=2, task="binary")
 def classifier():

@@ -14,6 +14,7 @@ def train_step(model, optimizer, x, y):
     optimizer.step
     return loss
 
+
 @pytest_logits.register(input_shape=(10,), num_classes=3, train_step=train_step)
 def classifier():
     return nn.Linear(10, 3)
@@ -26,6 +27,7 @@ def train_step(model, optimizer, x, y):
     loss.backward()
     optimizer.step()
     return loss
+
 
 @pytest_logits.register(input_shape=(10,), num_classes=3, train_step=train_step)
 def classifier():

@@ -12,6 +12,7 @@ class Net(nn.Linear):
         scores = super().forward(x)
         return torch.cat([scores[:, :2], scores[:, :1] - scores[:, 2:].exp()], dim=1)
 
+
 @pytest_logits.register(input_shape=(10,), num_classes=3)
 def classifier():
     return Net(10, 3)
@@ -22,6 +23,7 @@ class Net(nn.Linear):
     def forward(self, x):
         scores = super().forward(x)
         return torch.cat([scores[:, :2], scores[:, :1] - scores[:, 2:]], dim=1)
+
 
 @pytest_logits.register(input_shape=(10,), num_classes=3)
 def classifier():
