@@ -37,7 +37,7 @@ PROOF = 0.5
 SILENT_STEPS = 3
 
 # A run is cut here, whatever its steps cost, so that the checks of a slow model end; what is undecided is inconclusive.
-SECONDS = 45.0
+SECONDS = 40.0
 
 Step = Callable[[nn.Module], tuple[Tensor, Tensor]]
 Prepare = Callable[[nn.Module], tuple[nn.Module, list[Tensor]]]
@@ -165,6 +165,9 @@ class LearningRun:
 
     def proof_of(self, how: str, *, step: Step | None = None, prepare: Prepare | None = None) -> Proof | None:
         """The same training with one thing changed, as ``how`` says. None where it does not get below the goal."""
+        if self.traces[-1].cut:
+            # As slow as the run itself, and that was too slow.
+            return None
         beyond = self.stakes.least + PROOF * (self.goal - self.stakes.least)
         self._deadline = time.monotonic() + SECONDS
         self.least_of_proof = math.inf

@@ -15,11 +15,13 @@ import pytest
 import torch
 
 from pytest_logits.check_registry import Check
+from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module, registered_models
+from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
@@ -47,6 +49,7 @@ class LogitSession:
             raise pytest.UsageError(f"--logit-select/--logit-ignore: {error}") from None
         self.reports = [_report_path(config, text) for text in _list(config, "report")]
         self.records: dict[str, dict[str, Any]] = {}
+        self.progress = Progress(config)
         self.started = time.perf_counter()
         self.generated_only = False
         self._subjects: OrderedDict[int, Subject] = OrderedDict()
@@ -92,13 +95,19 @@ class LogitSession:
                 check=check,
                 model=spec.name,
                 settings=self.settings,
-                decide=lambda check=check: decide(check, self.subject(spec)),
+                decide=lambda check=check: self._decide(check, spec),
                 passes=lambda: self.subject(spec).passes,
                 expected_failure=spec.expected_failures.get(check.name),
                 spec=spec,
                 options=self._options_for(spec),
                 strict=self.strict,
             )
+
+    def _decide(self, check: Check, spec: ModelSpec) -> Verdict:
+        subject = self.subject(spec)
+        subject.tell = self.progress.tell
+        with self.progress.of(f"{spec.name}::{check.name}"):
+            return decide(check, subject)
 
     def _options_for(self, spec: ModelSpec) -> tuple[str, ...]:
         """What the command to run a model's item again needs beside the id, the seed and the profile."""
