@@ -8,6 +8,7 @@ prototypes are affinely independent and a linear model can separate them.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Generator, Tensor
@@ -114,3 +115,19 @@ def separable_tokens(assignment: Tensor, shape: tuple[int, ...], vocab_size: int
     rows = draw(torch.arange(prototypes))[assignment]
     resample = torch.rand(rows.shape, generator=rng, dtype=torch.float32) < RESAMPLED
     return torch.where(resample, draw(assignment), rows)
+
+
+def plain_tokens(vocab_size: int, special: Collection[int]) -> Tensor:
+    """The token ids in [0, vocab_size) that are not special, int64, in order."""
+    return torch.tensor([token for token in range(vocab_size) if token not in special], dtype=torch.long)
+
+
+def padded(tokens: Tensor, padding_token: int, rng: Generator) -> tuple[Tensor, Tensor]:
+    """Sequences (N, T) cut to a random length of at least 1 and padded at the end, with the mask, int64 (N, T).
+
+    The mask is 1 on the tokens that count, as an ``attention_mask`` is.
+    """
+    length = tokens.shape[-1]
+    lengths = torch.randint(1, length + 1, (len(tokens), 1), generator=rng)
+    mask = (torch.arange(length) < lengths).long()
+    return torch.where(mask.bool(), tokens, torch.full_like(tokens, padding_token)), mask

@@ -187,9 +187,8 @@ class Subject:
     def tokens(self) -> Tensor:
         """The token ids that inputs are made of: those without a meaning of their own, where enough are left."""
         assert self.spec.vocab_size is not None
-        special = special_tokens(self._make())
-        plain = [token for token in range(self.spec.vocab_size) if token not in special]
-        return torch.tensor(plain if len(plain) > 2 * data.MOST_PROTOTYPES else range(self.spec.vocab_size))
+        plain = data.plain_tokens(self.spec.vocab_size, special_tokens(self._make()))
+        return plain if len(plain) > 2 * data.MOST_PROTOTYPES else data.plain_tokens(self.spec.vocab_size, ())
 
     @property
     def multilabel(self) -> bool:

@@ -50,6 +50,22 @@ def check_shape(name: str, value: Any) -> None:
         )
 
 
+def check_tokens(special_tokens: Any, padding_token: Any, vocab_size: int | None) -> None:
+    """Both are tokens of the vocabulary, and at least two others are left."""
+    if not isinstance(special_tokens, tuple) or not all(_is_integer(token) for token in special_tokens):
+        raise InvalidArgument(f"special_tokens={special_tokens!r} must be a tuple of integers")
+    if padding_token is not None and not _is_integer(padding_token):
+        raise InvalidArgument(f"padding_token={padding_token!r} must be an integer")
+    named = {*special_tokens, *(() if padding_token is None else (padding_token,))}
+    if named and vocab_size is None:
+        raise InvalidArgument("special_tokens and padding_token need vocab_size, the number of tokens")
+    outside = sorted(token for token in named if not 0 <= token < (vocab_size or 0))
+    if outside:
+        raise InvalidArgument(f"token {outside[0]} is not in [0, vocab_size={vocab_size})")
+    if named and vocab_size is not None and vocab_size - len(named) < 2:
+        raise InvalidArgument(f"special_tokens and padding_token leave fewer than 2 of vocab_size={vocab_size} tokens")
+
+
 def check_names(name: str, values: Any, allowed: Sequence[str]) -> None:
     """``values`` is a tuple or list, not empty, of names that are all ``allowed``."""
     _check_sequence(name, values, f"names among {_listed(allowed)}")

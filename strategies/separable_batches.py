@@ -21,7 +21,7 @@ from pytest_logits.data import (
 from pytest_logits.strategies.batches import Batch, batches_of
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SeparableBatch(Batch):
     """A :class:`Batch` whose labels follow from the inputs. Its repr, evaluated, is a batch with the same tensors.
 
@@ -36,21 +36,20 @@ class SeparableBatch(Batch):
         return self._tensors[1]
 
     @cached_property
-    def _tensors(self) -> tuple[Tensor, Tensor]:
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor | None]:
         rng = generator(self.seed)
         if self.vocab_size is None:
             prototypes = prototype_count(self.num_classes, math.prod(self.input_shape))
         else:
             # Each prototype needs a token of its own: with fewer, two classes could have equal examples.
-            prototypes = min(prototype_count(self.num_classes, None), self.vocab_size)
+            prototypes = min(prototype_count(self.num_classes, None), len(self._plain_tokens))
         assignment = balanced_assignment(self.size, prototypes, rng)
         labels = prototype_labels(prototypes, self.num_classes, rng)[assignment]
         if self.vocab_size is None:
             patterns = float_prototypes(prototypes, self.input_shape, rng)
-            x = self.scale * separable_floats(assignment, patterns, rng, dtype=float32)
-        else:
-            x = separable_tokens(assignment, self.input_shape, self.vocab_size, rng)
-        return x, labels
+            return self.scale * separable_floats(assignment, patterns, rng, dtype=float32), labels, None
+        tokens = separable_tokens(assignment, self.input_shape, len(self._plain_tokens), rng)
+        return self._finished(tokens, labels, rng)
 
 
 def separable_batches(
@@ -61,6 +60,8 @@ def separable_batches(
     max_classes: int = 5,
     input_shape: tuple[int, ...] | None = None,
     vocab_size: int | None = None,
+    special_tokens: tuple[int, ...] = (),
+    padding_token: int | None = None,
     scales: tuple[float, ...] = (1.0,),
 ) -> st.SearchStrategy[SeparableBatch]:
     """Batches that any working classifier can learn; see :class:`SeparableBatch`.
@@ -78,5 +79,7 @@ def separable_batches(
         max_classes=max_classes,
         input_shape=input_shape,
         vocab_size=vocab_size,
+        special_tokens=special_tokens,
+        padding_token=padding_token,
         scales=scales,
     )

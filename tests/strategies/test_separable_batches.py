@@ -124,3 +124,33 @@ def test_drawing_leaves_torch_alone(torch_state_kept: Callable[[], Any], minimal
 def test_bad_arguments_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         separable_batches(**arguments)
+
+
+@settings(derandomize=True, database=None, deadline=None)
+@given(batch=separable_batches(vocab_size=40, input_shape=(8,), special_tokens=(1, 39), padding_token=3, max_classes=4))
+def test_special_tokens_are_left_out_and_the_mask_masks(batch: SeparableBatch) -> None:
+    assert batch.mask is not None
+    kept = batch.mask.bool()
+    assert batch.mask.shape == batch.x.shape
+    assert batch.mask[:, 0].eq(1).all()
+    assert batch.mask.diff(dim=1).le(0).all()
+    assert batch.x[~kept].eq(3).all()
+    assert not {1, 3, 39} & set(batch.x[kept].tolist())
+    tokens_of = {c: set(batch.x[batch.labels == c][kept[batch.labels == c]].tolist()) for c in range(batch.num_classes)}
+    assert all(not tokens_of[a] & tokens_of[b] for a, b in combinations(tokens_of, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"special_tokens": (1,)}, "need vocab_size"),
+        ({"padding_token": 0}, "need vocab_size"),
+        ({"vocab_size": 5, "special_tokens": (5,)}, "token 5 is not in"),
+        ({"vocab_size": 5, "special_tokens": [1]}, "must be a tuple"),
+        ({"vocab_size": 5, "padding_token": "0"}, "must be an integer"),
+        ({"vocab_size": 3, "special_tokens": (0,), "padding_token": 1}, "leave fewer than 2"),
+    ],
+)
+def test_tokens_that_cannot_be_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        separable_batches(**arguments)
