@@ -81,8 +81,13 @@ class Stray:
     tensor: Tensor
 
 
-def strays(model: nn.Module, logits: Tensor) -> list[Stray]:
-    """The leaves of the logits' graph that are not among the model's parameters."""
+def strays(subject: Subject, model: nn.Module) -> list[Stray]:
+    """The leaves of the logits' graph that are not among the model's parameters.
+
+    A leaf that forward makes itself, as models do that set ``requires_grad`` on an activation, is another one each
+    time, and no stray.
+    """
+    logits = _graphed(subject, model)
     known = {id(p) for p in model.parameters()}
     found = {key: leaf for key, leaf in leaves(logits).items() if key not in known}
     if not found:
@@ -95,8 +100,17 @@ def strays(model: nn.Module, logits: Tensor) -> list[Stray]:
                 for key, place in _tensors_below(value, path, path, "", DEEPEST):
                     if key in found:
                         places.setdefault(key, place)
+    if len(places) < len(found):
+        again = leaves(_graphed(subject, model))
+        found = {key: leaf for key, leaf in found.items() if key in places or key in again}
     nowhere = ("a tensor outside the model", "")
     return [Stray(path=places.get(k, nowhere)[0], holder=places.get(k, nowhere)[1], tensor=found[k]) for k in found]
+
+
+def _graphed(subject: Subject, model: nn.Module) -> Tensor:
+    # A tensor of its own each time: forward may set requires_grad on its input.
+    inputs = subject.inputs(SCAN_ROWS, "graph")
+    return subject.logits_of(model, inputs)
 
 
 def _tensors_below(value: Any, path: str, root: str, holder: str, depth: int) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -138,10 +152,9 @@ def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Paramet
         SubjectError: a pattern of ``frozen=`` matches no parameter.
     """
     model = subject.fresh()
-    inputs = subject.inputs(SCAN_ROWS, "graph")
     named = dict(model.named_parameters())
     subject.require_frozen_names(named)
-    found = strays(model, subject.logits_of(model, inputs))
+    found = strays(subject, model)
     trainable = subject.trainable(model)
     severed = [name for name in trainable if name not in connected]
     off = tuple(
@@ -151,7 +164,7 @@ def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Paramet
         if p.is_floating_point():
             p.requires_grad_()
     names = {id(p): name for name, p in named.items()} | {id(s.tensor): s.path for s in found}
-    head = last_leaves(subject.logits_of(model, inputs))
+    head = last_leaves(_graphed(subject, model))
     used = _used(subject, severed)
     return Parameters(
         head=tuple(names[key] for key in sorted(head, key=lambda k: -head[k].numel()) if key in names),

@@ -15,10 +15,7 @@ from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, Prepare, learning_run
 from pytest_logits.locate import cut_place
 from pytest_logits.parameters import Parameters, strays, survey
-from pytest_logits.subject import SCAN_ROWS, Subject
-
-# Noise of each parameter's own size breaks every symmetry of an initialisation and switches dead units on.
-STIRRED = 1.0
+from pytest_logits.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +27,6 @@ class _Idle:
     said: str
     undone: str = ""
     prepare: Prepare | None = None
-    worth_saying: bool = True
 
 
 @check(claim="every parameter that is meant to train does", tags=("learning",))
@@ -103,8 +99,6 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
             cause=cause,
             paths=found.still,
             said=f"the gradient of {_names(found.still)} is exactly zero at all {run.steps} steps{why}",
-            undone="the same training from an initialisation with noise of each parameter's size",
-            prepare=_stirred(subject),
         )
 
 
@@ -138,8 +132,7 @@ def _with_strays(subject: Subject) -> Prepare:
     def prepare(model: nn.Module) -> tuple[nn.Module, list[Any]]:
         # The hidden modules may be the user's own objects, which must not train here.
         model = copy.deepcopy(model)
-        logits = subject.logits_of(model, subject.inputs(SCAN_ROWS, "graph"))
-        return model, [*subject.trainable(model).values(), *(s.tensor for s in strays(model, logits))]
+        return model, [*subject.trainable(model).values(), *(s.tensor for s in strays(subject, model))]
 
     return prepare
 
@@ -149,14 +142,6 @@ def _switched_on(subject: Subject, names: tuple[str, ...]) -> Prepare:
         for name, p in model.named_parameters():
             if name in names:
                 p.requires_grad_()
-        return model, list(subject.trainable(model).values())
-
-    return prepare
-
-
-def _stirred(subject: Subject) -> Prepare:
-    def prepare(model: nn.Module) -> tuple[nn.Module, list[Any]]:
-        model = subject.scattered(STIRRED)
         return model, list(subject.trainable(model).values())
 
     return prepare

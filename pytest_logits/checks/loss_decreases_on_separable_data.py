@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
-
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
-from pytest_logits.parameters import Stray, strays
-from pytest_logits.subject import SCAN_ROWS, Subject
+from pytest_logits.parameters import strays
+from pytest_logits.subject import Subject
 
 
 @check(claim="training on separable data lowers the loss", tags=("learning",))
@@ -32,7 +30,7 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
             evidence={"logits_shape": list(subject.sample_logits.shape)},
         )
     model = subject.fresh()
-    if not list(model.parameters()) and not _strays(subject, model):
+    if not list(model.parameters()) and not strays(subject, model):
         return not_applicable("the model has no parameters to train")
     run = learning_run(subject)
     first, least = run.traces[0].losses[0], run.best.least
@@ -53,7 +51,7 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
     model = subject.fresh()
     parameters = dict(model.named_parameters())
     trainable = [name for name, p in parameters.items() if p.requires_grad]
-    hidden = _strays(subject, model)
+    hidden = strays(subject, model)
     if hidden:
         cause, why = "unregistered_parameters", f"{len(hidden)} trainable tensors in the graph are not in parameters()"
     elif parameters and not trainable:
@@ -78,7 +76,3 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
         counterexample={"batch_size": len(run.labels), "trainable": trainable[:10]},
         evidence={**run.evidence(), "parameters": len(parameters), "trainable": len(trainable), "strays": len(hidden)},
     )
-
-
-def _strays(subject: Subject, model: nn.Module) -> list[Stray]:
-    return strays(model, subject.logits_of(model, subject.inputs(SCAN_ROWS, "graph")))

@@ -72,10 +72,11 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
 
 def _scores(subject: Subject, variant: int) -> Tensor:
     """Rows (N, K) of the scores of one scattered copy on random inputs, without those that have NaN."""
-    model = subject.scattered(BENT, variant).eval()
+    # In train mode, where BatchNorm keeps what scattered weights give finite.
+    model = subject.scattered(BENT, variant)
     scores = subject.scores(model, subject.inputs(SCAN_ROWS, f"privileged {variant}"), purpose="privileged")
     rows = scores.movedim(1, -1).flatten(0, -2)
-    return rows[~rows.isnan().any(dim=1)]
+    return rows[~(rows.isnan() | (rows == torch.inf)).any(dim=1)]
 
 
 def _behind(scores: Tensor) -> dict[int, int]:

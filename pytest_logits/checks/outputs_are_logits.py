@@ -20,6 +20,9 @@ from pytest_logits.subject import BENT, SCAN_ROWS, SCATTER, Subject
 
 # Batches on which a loss is held against the activated ones; one that equals them all by chance does not exist.
 DRAWS = 4
+# Where scattered parameters overflow, as in deep models without normalisation, three finite settings are looked at;
+# scores beyond 1 are then no softmax, sigmoid or tanh.
+ENOUGH = 3 * SCAN_ROWS
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
@@ -55,7 +58,7 @@ def outputs_are_logits(subject: Subject) -> Verdict:
         return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
     if subject.has_single_column:
         return _single_column(subject)
-    if subject.scan.rows <= subject.scan.dropped:
+    if subject.scan.rows <= subject.scan.dropped and not (subject.scan.rows >= ENOUGH and subject.scan.bound > 1):
         return inconclusive(f"{subject.scan.dropped} rows of the outputs are not finite, {subject.scan.rows} are")
     if subject.region == "wrong_simplex":
         return _wrong_axis(subject)
