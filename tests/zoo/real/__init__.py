@@ -11,7 +11,20 @@ import torch
 
 from tests.zoo.real.entry import Real
 
-FILES = ("torch_nn", "transformers_text", "transformers_vision", "transformers_audio")
+FILES = (
+    "torch_nn",
+    "transformers_text",
+    "transformers_vision",
+    "transformers_audio",
+    "pytorchcv_nets",
+    "vit_pytorch_nets",
+    "monai_nets",
+    "tsai_series",
+    "rtdl_tables",
+    "smp_dense",
+    "timm_nets",
+    "torchvision_nets",
+)
 
 
 def missing(file: str) -> list[str]:

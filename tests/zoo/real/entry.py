@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class Real:
-    """A sound classifier with random weights, as its package builds it; ``arguments`` are those of ``register``."""
+    """A classifier with random weights, as its package builds it; ``arguments`` are those of ``register``.
+
+    ``mistakes`` are the package's own: the cause by the check that finds it. A sound model has none.
+    """
 
     name: str
     family: str
     package: str
     factory: Callable[[], nn.Module]
     arguments: dict[str, Any] = field(default_factory=dict)
+    mistakes: dict[str, str] = field(default_factory=dict)
 
 
 class Adapted(nn.Module):

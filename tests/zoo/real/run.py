@@ -43,11 +43,25 @@ def main() -> None:
         print(line(model), flush=True)
         results["models"].append(model)
         _write(options.out, results)
+    wrong = {model["name"]: said for model in results["models"] if (said := amiss(model))}
+    if wrong:
+        raise SystemExit("\n".join(["not as it should be:", *(f"  {name}: {said}" for name, said in wrong.items())]))
+
+
+def amiss(model: dict[str, Any]) -> str:
+    """What the checks should not have said of a model: a sound one fails nothing, a mistaken one its own mistakes."""
+    if model["error"]:
+        return str(model["error"])
+    failed = {c["check"]: c["cause"] or c["measured"] for c in model["checks"] if c["outcome"] in ("failed", "error")}
+    if model["mistakes"]:
+        missed = {check: cause for check, cause in model["mistakes"].items() if failed.get(check) != cause}
+        return f"missed {missed}" if missed else ""
+    return f"failed {failed}" if failed else ""
 
 
 def measure(entry: Real, *, seed: int, profile: str) -> dict[str, Any]:
     """What the checks say of one model. An exception in its factory is its ``error``."""
-    known = {"name": entry.name, "family": entry.family, "package": entry.package}
+    known = {"name": entry.name, "family": entry.family, "package": entry.package, "mistakes": entry.mistakes}
     started = time.perf_counter()
     try:
         model = entry.factory()
