@@ -23,7 +23,14 @@ def build(model: str, *positional: Any, **options: Any) -> nn.Module:
 
 def entries() -> Iterator[Real]:
     def real(
-        name: str, model: str, options: dict[str, Any], *, shape: tuple[int, ...], classes: int, **more: Any
+        name: str,
+        model: str,
+        options: dict[str, Any],
+        *,
+        shape: tuple[int, ...],
+        classes: int,
+        mistakes: dict[str, str] | None = None,
+        **more: Any,
     ) -> Real:
         return Real(
             name=f"monai-{name}",
@@ -31,6 +38,7 @@ def entries() -> Iterator[Real]:
             package="monai",
             factory=functools.partial(build, model, **options),
             arguments={"input_shape": shape, "num_classes": classes, **more},
+            mistakes=mistakes or {},
         )
 
     flat, volume = (1, 32, 32), (1, 16, 16, 16)

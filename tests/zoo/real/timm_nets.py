@@ -23,7 +23,7 @@ def build(model: str, **options: Any) -> nn.Module:
     return made
 
 
-def mlp_mixer(classes: int, *, block: str = "MixerBlock", mlp_ratio: Any = (0.5, 4.0)) -> nn.Module:
+def mlp_mixer(classes: int, *, block: str = "MixerBlock", layer: str = "Mlp", mlp_ratio: Any = (0.5, 4.0)) -> nn.Module:
     from timm.models import mlp_mixer as module
 
     return module.MlpMixer(
@@ -34,6 +34,7 @@ def mlp_mixer(classes: int, *, block: str = "MixerBlock", mlp_ratio: Any = (0.5,
         embed_dim=32,
         mlp_ratio=mlp_ratio,
         block_layer=getattr(module, block),
+        mlp_layer=getattr(module, layer),
     )
 
 
@@ -83,7 +84,7 @@ def entries() -> Iterator[Real]:
     yield real("vit-tiny", "ViT", "vit_tiny_patch16_224", classes=5, **VIT)
     yield real("deit-distilled", "DeiT", "deit_tiny_distilled_patch16_224", classes=5, **VIT)
     yield own("mixer", "MLP-Mixer", mlp_mixer)
-    yield own("gmlp", "gMLP", functools.partial(mlp_mixer, block="SpatialGatingBlock", mlp_ratio=4))
+    yield own("gmlp", "gMLP", functools.partial(mlp_mixer, block="SpatialGatingBlock", layer="GatedMlp", mlp_ratio=4))
     yield own("resmlp", "ResMLP", functools.partial(mlp_mixer, block="ResBlock", mlp_ratio=4))
     yield own("convmixer", "ConvMixer", convmixer)
     yield own("poolformer", "PoolFormer", poolformer)

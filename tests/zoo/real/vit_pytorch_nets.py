@@ -71,7 +71,7 @@ def entries() -> Iterator[Real]:
         "cait-layer-dropout",
         "cait",
         "CaiT",
-        {**cait, "layer_dropout": 0.05},
+        {**cait, "layer_dropout": 0.3},
         classes=5,
         mistakes={"evaluation_is_deterministic": "evaluation_is_random"},
     )
@@ -139,7 +139,7 @@ def entries() -> Iterator[Real]:
         for key, value in (
             ("emb_dim", 16),
             ("depth", 1),
-            ("patch_size", 2 if i < 4 else 1),
+            ("patch_size", (4, 2, 2, 1)[i - 1]),
             ("local_patch_size", 2),
             ("global_k", 2),
         )
@@ -201,7 +201,7 @@ def entries() -> Iterator[Real]:
         "xcit-layer-dropout",
         "xcit",
         "XCiT",
-        {**xcit, "layer_dropout": 0.05},
+        {**xcit, "layer_dropout": 0.3},
         classes=3,
         mistakes={"evaluation_is_deterministic": "evaluation_is_random"},
     )
@@ -322,7 +322,15 @@ def entries() -> Iterator[Real]:
         },
         classes=3,
     )
-    yield real("ats-vit", "ats_vit", "ViT", {**USUAL, "max_tokens_per_depth": (12, 8)}, classes=3)
+    # Tokens are sampled with Gumbel noise in eval mode too.
+    yield real(
+        "ats-vit",
+        "ats_vit",
+        "ViT",
+        {**USUAL, "max_tokens_per_depth": (12, 8)},
+        classes=3,
+        mistakes={"evaluation_is_deterministic": "evaluation_is_random"},
+    )
     yield real("detpool-vit", "vit_detpool", "ViTDetPool", USUAL, classes=3)
     yield real("decorr-vit", "vit_with_decorr", "ViT", USUAL, classes=3)
     yield real("vit-5", "vit_5", "ViT", USUAL, classes=3)
