@@ -56,7 +56,6 @@ def entries() -> Iterator[Real]:
     yield real("sqnet", "SqueezeNet", "squeezeresnet_v1_1", classes=3, size=64)
     yield real("igcv3-wd4", "IGCV3", "igcv3_wd4", classes=3, size=64)
     yield real("menet", "MENet", "menet108_8x1_g3", classes=3, size=64)
-    yield real("condensenet", "CondenseNet", "condensenet74_c4_g4", classes=3, size=64)
     yield real("ghostnet", "GhostNet", "ghostnet", classes=3, size=64)
     yield real("mnasnet", "MnasNet", "mnasnet_small", classes=3, size=64)
     yield real("peleenet", "PeleeNet", "peleenet", classes=3, size=64)
