@@ -71,7 +71,7 @@ def entries() -> Iterator[Real]:
         "cait-layer-dropout",
         "cait",
         "CaiT",
-        {**cait, "layer_dropout": 0.3},
+        {**cait, "depth": 8, "layer_dropout": 0.3},
         classes=5,
         mistakes={"evaluation_is_deterministic": "evaluation_is_random"},
     )
@@ -201,7 +201,7 @@ def entries() -> Iterator[Real]:
         "xcit-layer-dropout",
         "xcit",
         "XCiT",
-        {**xcit, "layer_dropout": 0.3},
+        {**xcit, "depth": 8, "layer_dropout": 0.3},
         classes=3,
         mistakes={"evaluation_is_deterministic": "evaluation_is_random"},
     )
