@@ -26,7 +26,7 @@ from pytest_logits.subject import DoesNotApply, Subject, SubjectError
 WATCHED = 1_000_000
 # Batches that are taken from ``batches=``.
 MOST_BATCHES = 8
-DEFAULT_STEP_SIZE = 1e-3
+DEFAULT_STEP_SIZE = 1e-2
 
 
 @dataclass
@@ -83,13 +83,13 @@ class OwnTraining:
         return [(index_rows(run.batch.inputs, half, count), targets[half]) for half in halves]
 
     def optimizer_of(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The user's optimizer for this copy; Adam at 1e-3 where none is registered.
+        """The user's optimizer for this copy; where none is registered SGD, which takes sparse gradients as well.
 
         Raises:
             SubjectError: ``optimizer=`` gives something else than an optimizer of torch's kind.
         """
         if self.subject.optimizer_factory is None:
-            return torch.optim.Adam(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
+            return torch.optim.SGD(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
         made = self.subject.optimizer_factory(model)
         if not isinstance(made, torch.optim.Optimizer):
             raise SubjectError(

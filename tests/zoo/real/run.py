@@ -23,6 +23,7 @@ import pytest_logits
 from pytest_logits.check_registry import all_checks
 from tests.zoo.real import entries
 from tests.zoo.real.entry import Real
+from tests.zoo.real.planted import found_in, planted
 
 QUIET = ("passed", "not_applicable")
 
@@ -43,9 +44,27 @@ def main() -> None:
         print(line(model), flush=True)
         results["models"].append(model)
         _write(options.out, results)
+    if options.planted:
+        _plant(wanted, results, options)
     wrong = {model["name"]: said for model in results["models"] if (said := amiss(model))}
     if wrong:
         raise SystemExit("\n".join(["not as it should be:", *(f"  {name}: {said}" for name, said in wrong.items())]))
+
+
+def _plant(wanted: list[Real], results: dict[str, Any], options: argparse.Namespace) -> None:
+    """Plant every fault in the first models of ``--planted`` families, one of each, and note what was found."""
+    known = results.setdefault("planted", [])
+    done, families = {fault["name"] for fault in known}, set()
+    for entry in wanted:
+        if entry.mistakes or entry.family in families or len(families) == options.planted:
+            continue
+        families.add(entry.family)
+        for fault in planted(entry):
+            if fault.name not in done:
+                found = found_in(fault, seed=options.seed)
+                known.append({"name": fault.name, "model": entry.name, "cause": fault.cause, "found": found})
+                print(f"{fault.name:<48} {'found' if found == fault.cause else f'MISSED: {found}'}", flush=True)
+                _write(options.out, results)
 
 
 def amiss(model: dict[str, Any]) -> str:
@@ -130,6 +149,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--profile", default="standard")
     parser.add_argument("--names", type=lambda text: text.split(","), default=[], help="names, separated by commas")
     parser.add_argument("--package")
+    parser.add_argument("--planted", type=int, default=0, help="plant faults in one model of so many families")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 

@@ -42,6 +42,8 @@ def page(results: dict[str, Any]) -> str:
         f"- seconds per model: median {statistics.median(m['seconds'] for m in sound):.2f}, "
         f"most {max(m['seconds'] for m in sound):.1f}",
     ]
+    if results.get("planted"):
+        lines += _planted(results["planted"])
     if mistaken:
         lines += ["", "## Mistakes found in released packages", ""]
         lines += ["These models are wrong as their package builds them, and are not counted above.", ""]
@@ -63,6 +65,28 @@ def page(results: dict[str, Any]) -> str:
     lines += [_model(model) for model in models]
     lines += ["", "*learning* and *all* are forward/backward passes of the checks with that tag, and of all checks."]
     return "\n".join(lines) + "\n"
+
+
+def _planted(faults: list[dict[str, Any]]) -> list[str]:
+    """Which planted faults were found, by kind."""
+    kinds = collections.defaultdict(list)
+    for fault in faults:
+        kinds[fault["name"].removeprefix(f"{fault['model']}-")].append(fault)
+    found = sum(fault["found"] == fault["cause"] for fault in faults)
+    models = len({fault["model"] for fault in faults})
+    lines = [
+        "",
+        "## Planted faults",
+        "",
+        f"{found} of {len(faults)} faults planted in {models} of the models are found.",
+        "",
+    ]
+    lines += ["| fault | planted | found with its cause | otherwise |", "| --- | --- | --- | --- |"]
+    for kind, planted in kinds.items():
+        missed = [f for f in planted if f["found"] != f["cause"]]
+        told = "; ".join(f"`{f['model']}`: {f['found']}" for f in missed)
+        lines.append(_row(kind, str(len(planted)), str(len(planted) - len(missed)), told))
+    return lines
 
 
 def _count(models: list[dict[str, Any]], outcome: str) -> int:

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.zoo.real import FILES, entries, missing
+from tests.zoo.real.planted import found_in, planted
 from tests.zoo.real.run import amiss, measure
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,6 +27,8 @@ SAMPLE = (
     "hf-convnext",
     "hf-wav2vec2",
 )
+# Every kind of output: (N, K) with a mask, (N, 1) dense, many labels, sparse gradients, tokens.
+PLANTED_ON = ("nn-encoder-multilabel", "nn-unet-binary", "nn-bag-sum-sparse", "hf-bert-masked", "hf-gpt2-tokens")
 ENTRIES = {entry.name: entry for entry in entries()}
 
 
@@ -34,6 +37,14 @@ def test_real_model_fails_nothing(name: str):
     if name.startswith("hf-"):
         pytest.importorskip("transformers")
     assert amiss(measure(ENTRIES[name], seed=0, profile="standard")) == ""
+
+
+@pytest.mark.parametrize("name", PLANTED_ON)
+def test_faults_planted_in_real_models_are_found(name: str):
+    if name.startswith("hf-"):
+        pytest.importorskip("transformers")
+    found = {fault.name: found_in(fault, seed=0) for fault in planted(ENTRIES[name])}
+    assert found == {fault.name: fault.cause for fault in planted(ENTRIES[name])}
 
 
 def test_zoo_is_as_large_as_the_documentation_says():
