@@ -55,6 +55,16 @@ class SeparableBatch:
     distinct: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What one look at a copy tells, so that no copy is kept for it."""
+
+    size: int
+    dtype: torch.dtype
+    convention: Convention
+    special_tokens: frozenset[int]
+
+
 class Subject:
     """One model under check. Nothing here is random but through the session's seed and the model's name."""
 
@@ -111,10 +121,10 @@ class Subject:
         seed_everything(self.seed("weights"))
         return self.spec.factory()
 
-    @cached_property
+    @property
     def convention(self) -> Convention:
         """What a library's conventions say where the registration says nothing."""
-        return convention_of(self._make())
+        return self._facts.convention
 
     @property
     def optimizer_factory(self) -> Callable[[nn.Module], Any] | None:
@@ -169,25 +179,31 @@ class Subject:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the model's first floating-point parameter, else the default."""
-        return self._size_and_dtype[1]
+        return self._facts.dtype
 
     @property
     def threads(self) -> int:
         """One for a small model, whose operations are too short to share; else the worker's part of torch's threads."""
-        small = self._size_and_dtype[0] < SMALL_MODEL
+        small = self._facts.size < SMALL_MODEL
         return 1 if small else max(1, torch.get_num_threads() // self.settings.workers)
 
     @cached_property
-    def _size_and_dtype(self) -> tuple[int, torch.dtype]:
-        parameters = list(self._make().parameters())
+    def _facts(self) -> _Facts:
+        model = self._make()
+        parameters = list(model.parameters())
         dtypes = (p.dtype for p in parameters if p.is_floating_point())
-        return sum(p.numel() for p in parameters if not is_lazy(p)), next(dtypes, torch.get_default_dtype())
+        return _Facts(
+            size=sum(p.numel() for p in parameters if not is_lazy(p)),
+            dtype=next(dtypes, torch.get_default_dtype()),
+            convention=convention_of(model),
+            special_tokens=frozenset(special_tokens(model)),
+        )
 
     @cached_property
     def tokens(self) -> Tensor:
         """The token ids that inputs are made of: those without a meaning of their own, where enough are left."""
         assert self.spec.vocab_size is not None
-        plain = data.plain_tokens(self.spec.vocab_size, special_tokens(self._make()))
+        plain = data.plain_tokens(self.spec.vocab_size, self._facts.special_tokens)
         return plain if len(plain) > 2 * data.MOST_PROTOTYPES else data.plain_tokens(self.spec.vocab_size, ())
 
     @property
