@@ -24,10 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
 from pytest_logits.structures import tensors_in
-from pytest_logits.subject import SCAN_ROWS, Subject
+from pytest_logits.subject import Subject
 
 OURS = str(Path(__file__).parent)
 TORCH = str(Path(torch.__file__).parent)

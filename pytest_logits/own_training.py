@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_logits.copies import DoesNotApply, SubjectError
 from pytest_logits.guard import seed_everything
 from pytest_logits.learning import learning_run
 from pytest_logits.structures import index_rows, tensors_in
-from pytest_logits.subject import DoesNotApply, Subject, SubjectError
+from pytest_logits.subject import Subject
 
 # Gradients are compared on at most this many numbers of the model.
 WATCHED = 1_000_000

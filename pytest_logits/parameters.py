@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_logits.subject import SCAN_ROWS, Subject
+from pytest_logits.feeding import SCAN_ROWS
+from pytest_logits.subject import Subject
 
 # How deep lists of lists are looked into for tensors.
 DEEPEST = 4

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pytest_logits.causes import cause
 from pytest_logits.check_registry import Check
+from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
 from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, Settings
-from pytest_logits.subject import DoesNotApply, Subject
+from pytest_logits.subject import Subject
 
 
 @dataclass(frozen=True)

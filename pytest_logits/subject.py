@@ -1,265 +1,46 @@
-"""A registered model as the checks see it: fresh seeded copies, batches of any size, logits, loss, counted passes."""
+"""A registered model as the checks see it: copies, batches, and from them logits, losses and counted passes."""
 
 from __future__ import annotations
 
-import copy
-import fnmatch
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from pytest_logits import data
-from pytest_logits.conventions import Convention, convention_of, module_of, special_tokens
+from pytest_logits.copies import DoesNotApply, SubjectError
+from pytest_logits.feeding import SCAN_ROWS, Feeding
 from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
-from pytest_logits.model import ModelSpec, nearest
+from pytest_logits.model import ModelSpec
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
-from pytest_logits.settings import Settings, derive_seed
-from pytest_logits.structures import find_logits, index_rows, replaced, tensors_in
+from pytest_logits.settings import Settings
+from pytest_logits.structures import find_logits, replaced
 
 T = TypeVar("T")
 
-# Enough rows for row sums to be evidence and for BatchNorm to have statistics.
-SCAN_ROWS = 16
 # Scattered this much, an activation that bends only large scores has bent some.
 BENT = 16.0
 # How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
 # strongly that whatever can saturate does.
 SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
-DEFAULT_SEQUENCE = (16,)
-SMALL_MODEL = 1_000_000
 
 
-class SubjectError(Exception):
-    """The model, or a function registered with it, does not behave as declared. Says which and how to mend it."""
-
-
-class DoesNotApply(Exception):
-    """What a check needs is not to be had, for a reason that another check reports. Becomes not_applicable."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeparableBatch:
-    """Inputs that separate the classes, with labels; ``distinct`` is False where the inputs are all alike."""
-
-    inputs: Any
-    labels: Tensor
-    prototypes: int
-    distinct: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Facts:
-    """What one look at a copy tells, so that no copy is kept for it."""
-
-    size: int
-    dtype: torch.dtype
-    convention: Convention
-    special_tokens: frozenset[int]
-
-
-class Subject:
-    """One model under check. Nothing here is random but through the session's seed and the model's name."""
+class Subject(Feeding):
+    """One model under check."""
 
     def __init__(
         self, spec: ModelSpec, settings: Settings, *, build_generated: Callable[[int], nn.Module] | None = None
     ) -> None:
         """``build_generated`` makes a generated classifier's module with a head of so many outputs."""
-        self.spec = spec
+        super().__init__(spec, settings)
         self.build_generated = build_generated
-        self.settings = settings
-        self.name = spec.name
-        self.num_classes = max(spec.num_classes, 2) if spec.task == "binary" else spec.num_classes
         self.passes = Passes()
         self._remembered: dict[str, Any] = {}
         self.tell: Callable[[str], None] = lambda what: None
-
-    def seed(self, purpose: str) -> int:
-        """The seed for one purpose."""
-        return derive_seed(self.settings.seed, self.name, purpose)
-
-    # Models
-
-    def fresh(self) -> nn.Module:
-        """A fresh copy with the same initial weights each time, in train mode.
-
-        Raises:
-            SubjectError: the factory returns no module.
-        """
-        model = self._make()
-        if any(is_lazy(p) for p in model.parameters()):
-            self.logits_of(model.train(), self.inputs(SCAN_ROWS, "materialise"))
-        return model.train()
-
-    def _make(self) -> nn.Module:
-        """A copy where there is one shared object, so that the user's own is never touched; else a new one."""
-        shared = self._shared
-        made = self._call_factory() if shared is None else copy.deepcopy(shared)
-        model = module_of(made)
-        if not isinstance(model, nn.Module):
-            raise SubjectError(
-                f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(made).__name__}"
-            )
-        return model
-
-    @cached_property
-    def _shared(self) -> Any:
-        """The module that was registered itself, or the object that the factory hands out each time it is called."""
-        if isinstance(self.spec.factory, nn.Module):
-            return self.spec.factory
-        first, second = self._call_factory(), self._call_factory()
-        return first if first is second else None
-
-    def _call_factory(self) -> Any:
-        seed_everything(self.seed("weights"))
-        return self.spec.factory()
-
-    @property
-    def convention(self) -> Convention:
-        """What a library's conventions say where the registration says nothing."""
-        return self._facts.convention
-
-    @property
-    def optimizer_factory(self) -> Callable[[nn.Module], Any] | None:
-        """``optimizer=``, or what the model's library uses."""
-        return self.spec.optimizer or self.convention.optimizer
-
-    @property
-    def train_step(self) -> Callable[..., Any] | None:
-        """``train_step=``, or what the model's library does in a step."""
-        return self.spec.train_step or self.convention.train_step
-
-    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
-        """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
-
-        A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
-        gain takes at least 1: noise of a lone number's own size would seldom change its sign.
-        """
-        model = self.fresh()
-        rng = data.generator(self.seed(f"scatter {amount} {variant}"))
-        with torch.no_grad():
-            for p in model.parameters():
-                if amount and p.is_floating_point():
-                    size = float(p.detach().float().square().mean().sqrt())
-                    size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
-                    noise = torch.randn(p.shape, generator=rng) * size * amount
-                    p.add_(noise.to(p.dtype))
-        return model
-
-    def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """The parameters that require a gradient and are not declared frozen, by name."""
-        return {name: p for name, p in model.named_parameters() if p.requires_grad and not self.is_frozen(name)}
-
-    def is_frozen(self, name: str) -> bool:
-        """Whether ``frozen=`` says that this parameter is meant not to train."""
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.spec.frozen)
-
-    def require_frozen_names(self, names: Iterable[str]) -> None:
-        """Say so where a pattern of ``frozen=`` matches no parameter.
-
-        Raises:
-            SubjectError: names the pattern and the nearest parameter.
-        """
-        known = list(names)
-        for pattern in self.spec.frozen:
-            if not fnmatch.filter(known, pattern):
-                raise SubjectError(
-                    f"frozen= of {self.name!r}: {pattern!r} matches no parameter; {nearest(pattern, known)}"
-                )
-
-    # Inputs
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of the model's first floating-point parameter, else the default."""
-        return self._facts.dtype
-
-    @property
-    def threads(self) -> int:
-        """One for a small model, whose operations are too short to share; else the worker's part of torch's threads."""
-        small = self._facts.size < SMALL_MODEL
-        return 1 if small else max(1, torch.get_num_threads() // self.settings.workers)
-
-    @cached_property
-    def _facts(self) -> _Facts:
-        model = self._make()
-        parameters = list(model.parameters())
-        dtypes = (p.dtype for p in parameters if p.is_floating_point())
-        return _Facts(
-            size=sum(p.numel() for p in parameters if not is_lazy(p)),
-            dtype=next(dtypes, torch.get_default_dtype()),
-            convention=convention_of(model),
-            special_tokens=frozenset(special_tokens(model)),
-        )
-
-    @cached_property
-    def tokens(self) -> Tensor:
-        """The token ids that inputs are made of: those without a meaning of their own, where enough are left."""
-        assert self.spec.vocab_size is not None
-        plain = data.plain_tokens(self.spec.vocab_size, self._facts.special_tokens)
-        return plain if len(plain) > 2 * data.MOST_PROTOTYPES else data.plain_tokens(self.spec.vocab_size, ())
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether labels are multi-hot."""
-        return self.spec.task == "multilabel"
-
-    def inputs(self, count: int, purpose: str) -> Any:
-        """A batch of random inputs as the model takes it: a tensor, a tuple (positional) or a dict (keywords)."""
-        rng = data.generator(self.seed(f"inputs {purpose}"))
-        if self.spec.inputs is not None:
-            return self._users_inputs(count, rng)
-        if self.spec.vocab_size is not None:
-            tokens = data.random_tokens(count, self.spec.input_shape or DEFAULT_SEQUENCE, len(self.tokens), rng)
-            return self.tokens[tokens]
-        assert self.spec.input_shape is not None
-        return data.random_floats(count, self.spec.input_shape, rng, dtype=self.dtype)
-
-    def _users_inputs(self, count: int, rng: torch.Generator) -> Any:
-        assert self.spec.inputs is not None
-        seed_everything(self.seed("inputs"))
-        made = self.spec.inputs(count, rng)
-        sizes = {len(t) for t in tensors_in(made) if t.ndim}
-        if count not in sizes:
-            raise SubjectError(
-                f"inputs= of {self.name!r} must return a tensor, tuple or dict whose tensors have {count} rows when "
-                f"asked for a batch of {count}; it returned {type(made).__name__} with sizes {sorted(sizes)}"
-            )
-        return made
-
-    def separable_batch(self) -> SeparableBatch:
-        """A batch that a working classifier can learn by heart: each class in use has its own input pattern."""
-        spec = self.spec
-        rng = data.generator(self.seed("separable batch"))
-        features = None
-        if spec.vocab_size is not None:
-            features = len(self.tokens) - 1
-        elif spec.input_shape is not None:
-            features = math.prod(spec.input_shape)
-        prototypes = data.prototype_count(2**self.num_classes if self.multilabel else self.num_classes, features)
-        count = max(SCAN_ROWS, 2 * prototypes)
-        assignment = data.balanced_assignment(count, prototypes, rng)
-        table = data.prototype_labels(prototypes, self.num_classes, rng, multilabel=self.multilabel)
-        if spec.inputs is not None:
-            inputs = index_rows(self._users_inputs(prototypes, rng), assignment, prototypes)
-        elif spec.vocab_size is not None:
-            tokens = data.separable_tokens(assignment, spec.input_shape or DEFAULT_SEQUENCE, len(self.tokens), rng)
-            inputs = self.tokens[tokens]
-        else:
-            patterns = data.float_prototypes(prototypes, spec.input_shape or (), rng)
-            inputs = data.separable_floats(assignment, patterns, rng, dtype=self.dtype)
-        first = [int((assignment == c).nonzero()[0]) for c in range(prototypes)]
-        distinct = any(
-            len({repr(row.tolist()) for row in t[first]}) == prototypes for t in tensors_in(inputs) if len(t) == count
-        )
-        return SeparableBatch(inputs=inputs, labels=table[assignment], prototypes=prototypes, distinct=distinct)
 
     # Passes
 
@@ -276,6 +57,10 @@ class Subject:
         seed_everything(self.seed(purpose))
         with torch.no_grad():
             return self.logits_of(model, inputs).detach()
+
+    def materialise(self, model: nn.Module) -> None:
+        """One forward pass for lazy layers to take their shapes from."""
+        self.logits_of(model, self.inputs(SCAN_ROWS, "materialise"))
 
     def predict(self, model: nn.Module, inputs: Any) -> Any:
         """What the registered ``predict=`` gives, without a graph; counted as one forward pass."""

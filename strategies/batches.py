@@ -66,7 +66,8 @@ class Batch:
     @property
     def _plain_tokens(self) -> Tensor:
         assert self.vocab_size is not None
-        return plain_tokens(self.vocab_size, {*self.special_tokens, self.padding_token})
+        padding = () if self.padding_token is None else (self.padding_token,)
+        return plain_tokens(self.vocab_size, {*self.special_tokens, *padding})
 
     def _finished(self, tokens: Tensor, labels: Tensor, rng: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Positions among the plain tokens, (N, T), made into tokens, padded where asked for."""

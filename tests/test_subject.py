@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pytest_logits.copies import SubjectError
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Passes
 from pytest_logits.guard import preserved_state
 from pytest_logits.model import make_spec
 from pytest_logits.settings import Settings
 from pytest_logits.structures import index_rows, tensors_in
-from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError
+from pytest_logits.subject import Subject
 from tests.zoo import sound
 
 

@@ -6,9 +6,10 @@ import torch
 
 from pytest_logits.check_registry import check
 from pytest_logits.checks.examples_are_independent import tolerance
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import Operation, first_place
-from pytest_logits.subject import BENT, SCAN_ROWS, Subject
+from pytest_logits.subject import BENT, Subject
 
 RANDOM = ("dropout", "bernoulli", "rand", "normal", "multinomial", "gumbel")
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
-from pytest_logits.subject import BENT, SCAN_ROWS, Subject
+from pytest_logits.subject import BENT, Subject
 
 SETTINGS = 8
 # A pair of free classes is in the same order in n independent settings with probability 2 ** (1 - n). With this many

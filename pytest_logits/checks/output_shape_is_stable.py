@@ -9,10 +9,12 @@ import torch
 from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import SubjectError
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import reshape_place
 from pytest_logits.search import smallest
-from pytest_logits.subject import SCAN_ROWS, Subject, SubjectError
+from pytest_logits.subject import Subject
 
 LARGEST_BATCH = 9
 # How torch refuses a batch of one where BatchNorm takes its statistics from the batch, which in eval mode it must not.

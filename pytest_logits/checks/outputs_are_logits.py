@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from pytest_logits import data
 from pytest_logits.check_registry import check
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Proof, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.locate import activation_place, loss_place
 from pytest_logits.losses import Form, activation_inside, known_nature
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes
-from pytest_logits.subject import BENT, SCAN_ROWS, SCATTER, Subject
+from pytest_logits.subject import BENT, SCATTER, Subject
 
 # Batches on which a loss is held against the activated ones; one that equals them all by chance does not exist.
 DRAWS = 4

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pytest_logits.check_registry import check
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.structures import tensors_in
-from pytest_logits.subject import BENT, SCAN_ROWS, Subject
+from pytest_logits.subject import BENT, Subject
 
 SETTINGS = (0.0, 1.0, BENT)
 

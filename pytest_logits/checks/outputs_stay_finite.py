@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.locate import first_place
 from pytest_logits.search import smallest
-from pytest_logits.subject import SCAN_ROWS, Subject
+from pytest_logits.subject import Subject
 
 # Inputs at their own scale must give finite logits. At the scale of raw pixels a sound model may overflow.
 SCALES = (1.0, 10.0, 255.0)

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.checks.predictions_match_logits import sure
+from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
-from pytest_logits.subject import BENT, DoesNotApply, Subject
+from pytest_logits.subject import BENT, Subject
 
 # A mean loss of 3e-6 over at most 32 rows leaves none of them above 1e-4, which is a logit of 9.2: all are confident.
 CONFIDENT = 3e-6
@@ -104,7 +105,7 @@ def _more_confident(run: LearningRun) -> nn.Module:
     model = run.best.model
     assert model is not None
     model.train()
-    trainable = list(run.subject.trainable(model).values())
+    trainable: list[Tensor] = list(run.subject.trainable(model).values())
     goal = run.stakes.least + CONFIDENT * (run.stakes.at_zero - run.stakes.least)
     run.train(
         run.as_written,

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.locate import definition
 from pytest_logits.structures import index_rows
-from pytest_logits.subject import SCAN_ROWS, Subject
+from pytest_logits.subject import Subject
 
 # A decision this far from any other, in logits, is the same at every threshold between .0001 and .9999.
 CONFIDENT = 9.2

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import seeding_place
-from pytest_logits.subject import SCAN_ROWS, Subject
+from pytest_logits.subject import Subject
 
 
 @check(claim="a forward pass does not set the global random state", tags=("outputs", "exact"))

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import SubjectError
 from pytest_logits.finding import Verdict, not_applicable, passed
-from pytest_logits.subject import Subject, SubjectError
+from pytest_logits.subject import Subject
 from pytest_logits.target_faults import finding, out_of_range, refused, unnormalised
 
 ROWS = 6

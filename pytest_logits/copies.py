@@ -1,0 +1,170 @@
+"""Fresh seeded copies of the registered model, as initialised or scattered, and what a look at one tells."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from pytest_logits import data
+from pytest_logits.conventions import Convention, convention_of, module_of, special_tokens
+from pytest_logits.guard import seed_everything
+from pytest_logits.model import ModelSpec, nearest
+from pytest_logits.settings import Settings, derive_seed
+
+SMALL_MODEL = 1_000_000
+
+
+class SubjectError(Exception):
+    """The model, or a function registered with it, does not behave as declared. Says which and how to mend it."""
+
+
+class DoesNotApply(Exception):
+    """What a check needs is not to be had, for a reason that another check reports. Becomes not_applicable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What one look at a copy tells, so that no copy is kept for it."""
+
+    size: int
+    dtype: torch.dtype
+    convention: Convention
+    special_tokens: frozenset[int]
+
+
+class Copies(ABC):
+    """The models of one registration. Nothing here is random but through the session's seed and the model's name."""
+
+    def __init__(self, spec: ModelSpec, settings: Settings) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.name = spec.name
+
+    def seed(self, purpose: str) -> int:
+        """The seed for one purpose."""
+        return derive_seed(self.settings.seed, self.name, purpose)
+
+    # Models
+
+    def fresh(self) -> nn.Module:
+        """A fresh copy with the same initial weights each time, in train mode.
+
+        Raises:
+            SubjectError: the factory returns no module.
+        """
+        model = self._make()
+        if any(is_lazy(p) for p in model.parameters()):
+            self.materialise(model.train())
+        return model.train()
+
+    @abstractmethod
+    def materialise(self, model: nn.Module) -> None:
+        """Pass something through a model whose lazy layers are waiting for it."""
+
+    def _make(self) -> nn.Module:
+        """A copy where there is one shared object, so that the user's own is never touched; else a new one."""
+        shared = self._shared
+        made = self._call_factory() if shared is None else copy.deepcopy(shared)
+        model = module_of(made)
+        if not isinstance(model, nn.Module):
+            raise SubjectError(
+                f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(made).__name__}"
+            )
+        return model
+
+    @cached_property
+    def _shared(self) -> Any:
+        """The module that was registered itself, or the object that the factory hands out each time it is called."""
+        if isinstance(self.spec.factory, nn.Module):
+            return self.spec.factory
+        first, second = self._call_factory(), self._call_factory()
+        return first if first is second else None
+
+    def _call_factory(self) -> Any:
+        seed_everything(self.seed("weights"))
+        return self.spec.factory()
+
+    @property
+    def convention(self) -> Convention:
+        """What a library's conventions say where the registration says nothing."""
+        return self._facts.convention
+
+    @property
+    def optimizer_factory(self) -> Callable[[nn.Module], Any] | None:
+        """``optimizer=``, or what the model's library uses."""
+        return self.spec.optimizer or self.convention.optimizer
+
+    @property
+    def train_step(self) -> Callable[..., Any] | None:
+        """``train_step=``, or what the model's library does in a step."""
+        return self.spec.train_step or self.convention.train_step
+
+    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
+        """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
+
+        A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
+        gain takes at least 1: noise of a lone number's own size would seldom change its sign.
+        """
+        model = self.fresh()
+        rng = data.generator(self.seed(f"scatter {amount} {variant}"))
+        with torch.no_grad():
+            for p in model.parameters():
+                if amount and p.is_floating_point():
+                    size = float(p.detach().float().square().mean().sqrt())
+                    size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
+                    noise = torch.randn(p.shape, generator=rng) * size * amount
+                    p.add_(noise.to(p.dtype))
+        return model
+
+    def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """The parameters that require a gradient and are not declared frozen, by name."""
+        return {name: p for name, p in model.named_parameters() if p.requires_grad and not self.is_frozen(name)}
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether ``frozen=`` says that this parameter is meant not to train."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.spec.frozen)
+
+    def require_frozen_names(self, names: Iterable[str]) -> None:
+        """Say so where a pattern of ``frozen=`` matches no parameter.
+
+        Raises:
+            SubjectError: names the pattern and the nearest parameter.
+        """
+        known = list(names)
+        for pattern in self.spec.frozen:
+            if not fnmatch.filter(known, pattern):
+                raise SubjectError(
+                    f"frozen= of {self.name!r}: {pattern!r} matches no parameter; {nearest(pattern, known)}"
+                )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model's first floating-point parameter, else the default."""
+        return self._facts.dtype
+
+    @property
+    def threads(self) -> int:
+        """One for a small model, whose operations are too short to share; else the worker's part of torch's threads."""
+        small = self._facts.size < SMALL_MODEL
+        return 1 if small else max(1, torch.get_num_threads() // self.settings.workers)
+
+    @cached_property
+    def _facts(self) -> _Facts:
+        model = self._make()
+        parameters = list(model.parameters())
+        dtypes = (p.dtype for p in parameters if p.is_floating_point())
+        return _Facts(
+            size=sum(p.numel() for p in parameters if not is_lazy(p)),
+            dtype=next(dtypes, torch.get_default_dtype()),
+            convention=convention_of(model),
+            special_tokens=frozenset(special_tokens(model)),
+        )
