@@ -1,0 +1,34 @@
+"""The whole zoo, and how a model of it is run."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest_logits
+from pytest_logits.finding import Result
+from tests.zoo import (
+    activations,
+    independence,
+    learning,
+    losses,
+    normalised,
+    pairings,
+    predictions,
+    several,
+    shapes,
+    targets,
+    traps,
+)
+from tests.zoo.entry import Fault, Trap
+
+FAMILIES = (normalised, activations, pairings, shapes, independence, predictions, targets, losses, learning, several)
+FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
+TRAPS: tuple[Trap, ...] = traps.TRAPS
+
+
+def run(model: Fault | Trap, seed: int = 0) -> list[Result]:
+    """All checks on one model, in the order of the report."""
+    with warnings.catch_warnings():
+        # torch warns of the models that leave dim= out.
+        warnings.filterwarnings("ignore", message="Implicit dimension choice")
+        return list(pytest_logits.check_classifier(model.factory, name=model.name, seed=seed, **model.arguments))
