@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.zoo import predictions, sound
 from tests.zoo.entry import Fault
 from tests.zoo.normalised import FLAT5, MULTILABEL, TAGS, Net, Segmenter, Tagger, Wrapper
-from tests.zoo.sound import BINARY, FLAT, IMAGE, TOKENS, Applied, identity
+from tests.zoo.sound import BINARY, FLAT, IMAGE, TOKENS, Applied, Plain, identity
 
 SIGMOID = "sigmoid_before_cross_entropy"
 SIGMOID_BCE = "sigmoid_before_bce_with_logits"
@@ -151,6 +151,52 @@ def centred_sigmoid(z: Tensor) -> Tensor:
     return 2 * torch.sigmoid(z) - 1  # FAULT
 
 
+def unit_length(z: Tensor) -> Tensor:
+    return F.normalize(z, dim=1)  # FAULT
+
+
+def over_its_norm(z: Tensor) -> Tensor:
+    return z / z.norm(dim=1, keepdim=True)  # FAULT
+
+
+def standardised(z: Tensor) -> Tensor:
+    return F.layer_norm(z, z.shape[1:])  # FAULT
+
+
+def over_largest(z: Tensor) -> Tensor:
+    return z / z.abs().amax(dim=1, keepdim=True)  # FAULT
+
+
+def sine(z: Tensor) -> Tensor:
+    return torch.sin(z)  # FAULT
+
+
+class Cosine(nn.Module):
+    """Cosine similarity to class vectors; with a scale it is sound."""
+
+    def __init__(self, classes: int, *, scale: float) -> None:
+        super().__init__()
+        self.trunk = nn.Linear(10, 16)
+        self.weight = nn.Parameter(torch.randn(classes, 16))
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        cosine = F.linear(F.normalize(self.trunk(x), dim=1), F.normalize(self.weight, dim=1))  # FAULT
+        return cosine if self.scale == 1 else self.scale * cosine
+
+
+class CosineFunction(nn.Module):
+    def __init__(self, *, scale: float) -> None:
+        super().__init__()
+        self.trunk = nn.Linear(10, 16)
+        self.centres = nn.Parameter(torch.randn(5, 16))
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        cosine = F.cosine_similarity(self.trunk(x).unsqueeze(1), self.centres, dim=2)  # FAULT
+        return cosine if self.scale == 1 else self.scale * cosine
+
+
 def _applied(function: Callable[[Tensor], Tensor], k: int) -> Callable[[], nn.Module]:
     return lambda: Applied(k, function)
 
@@ -163,7 +209,7 @@ def _sigmoids() -> Iterator[Fault]:
                 words=f"{words}, {k} classes",
                 cause=SIGMOID,
                 factory=lambda kind=kind, k=k: kind(k),
-                twin=lambda k=k: sound.MLP(k),
+                twin=Plain(k),
                 arguments={**FLAT, "num_classes": k},
             )
     for net in (
@@ -183,7 +229,7 @@ def _sigmoids() -> Iterator[Fault]:
         ),
         Net("TaggerSigmoid", "(N, T, K)", lambda: Tagger(expit), lambda: Tagger(identity), TAGS),
         *(
-            Net(f"sigmoid_{f.__name__}", words, _applied(f, 5), _applied(identity, 5))
+            Net(f"sigmoid_{f.__name__}", words, _applied(f, 5), Plain(5))
             for f, words in (
                 (expit, "torch.special.expit"),
                 (half_of_tanh, "by tanh"),
@@ -208,7 +254,7 @@ def _sigmoids_before_bce() -> Iterator[Fault]:
     column = {**FLAT, "num_classes": 1, "task": "binary"}
     for net in (
         Net("SigmoidOneLogit", "one logit, (N,)", SigmoidOneLogit, lambda: sound.OneLogit(True), BINARY),
-        Net("SigmoidMultilabel", "several labels", lambda: SigmoidMLP(6), lambda: sound.MLP(6), MULTILABEL),
+        Net("SigmoidMultilabel", "several labels", lambda: SigmoidMLP(6), Plain(6), MULTILABEL),
         Net(
             "SigmoidModuleColumn",
             "nn.Sigmoid, (N, 1), one class",
@@ -216,13 +262,13 @@ def _sigmoids_before_bce() -> Iterator[Fault]:
             lambda: SigmoidModule(1, faulty=False),
             column,
         ),
-        Net("SigmoidByHandColumn", "by hand, (N, 1)", lambda: SigmoidByHand(1), lambda: sound.MLP(1), BINARY),
-        Net("HardSigmoidColumn", "F.hardsigmoid, (N, 1)", _applied(hard_sigmoid, 1), _applied(identity, 1), BINARY),
+        Net("SigmoidByHandColumn", "by hand, (N, 1)", lambda: SigmoidByHand(1), Plain(1), BINARY),
+        Net("HardSigmoidColumn", "F.hardsigmoid, (N, 1)", _applied(hard_sigmoid, 1), Plain(1), BINARY),
         Net(
             "SigmoidPosWeight",
             "nn.BCEWithLogitsLoss(pos_weight=3)",
             _applied(expit, 1),
-            _applied(identity, 1),
+            Plain(1),
             {**BINARY, "loss": nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0))},
         ),
         Net(
@@ -236,7 +282,7 @@ def _sigmoids_before_bce() -> Iterator[Fault]:
             "SigmoidOnehotBCE",
             "one-hot targets of one class per example",
             lambda: SigmoidMLP(5),
-            lambda: sound.MLP(5),
+            Plain(5),
             {**FLAT5, "loss": "bce_with_logits", "targets": "onehot"},
         ),
     ):
@@ -258,7 +304,7 @@ def _bounded() -> Iterator[Fault]:
                 words=f"{words}, {k} classes",
                 cause=BOUNDED,
                 factory=lambda kind=kind, k=k: kind(k),
-                twin=lambda k=k: sound.MLP(k),
+                twin=Plain(k),
                 arguments={**FLAT, "num_classes": k},
             )
     tokens = {**TOKENS, "num_classes": 5}
@@ -283,11 +329,11 @@ def _bounded() -> Iterator[Fault]:
             lambda: Segmenter(None),
             {**IMAGE, "num_classes": 4},
         ),
-        Net("ReLUOneLogit", "ReLU and BCE with logits", _applied(clamped_at_zero, 1), _applied(identity, 1), BINARY),
-        Net("TanhOneLogit", "tanh and BCE with logits", _applied(tanh, 1), _applied(identity, 1), BINARY),
-        Net("ReLUMultilabel", "ReLU, several labels", _applied(maximum_of_zero, 6), _applied(identity, 6), MULTILABEL),
+        Net("ReLUOneLogit", "ReLU and BCE with logits", _applied(clamped_at_zero, 1), Plain(1), BINARY),
+        Net("TanhOneLogit", "tanh and BCE with logits", _applied(tanh, 1), Plain(1), BINARY),
+        Net("ReLUMultilabel", "ReLU, several labels", _applied(maximum_of_zero, 6), Plain(6), MULTILABEL),
         *(
-            Net(f.__name__, words, _applied(f, k), _applied(identity, k), {**FLAT, "num_classes": k})
+            Net(f.__name__, words, _applied(f, k), Plain(k), {**FLAT, "num_classes": k})
             for f, k, words in (
                 (relu6, 5, "F.relu6"),
                 (clamped, 5, "clamp(-1, 1)"),
@@ -300,7 +346,26 @@ def _bounded() -> Iterator[Fault]:
                 (arctangent, 5, "torch.atan"),
                 (error_function, 5, "torch.erf"),
                 (centred_sigmoid, 5, "2 sigmoid - 1"),
+                (unit_length, 5, "F.normalize of the scores"),
+                (over_its_norm, 3, "scores over their norm"),
+                (standardised, 5, "layer_norm without weights on the scores"),
+                (over_largest, 5, "scores over the largest of their row"),
+                (sine, 5, "torch.sin"),
             )
+        ),
+        Net("CosineSimilarity", "cosine without a scale", lambda: Cosine(5, scale=1), lambda: Cosine(5, scale=16)),
+        Net(
+            "CosineSimilarity_100",
+            "cosine without a scale, 100 classes",
+            lambda: Cosine(100, scale=1),
+            lambda: Cosine(100, scale=20),
+            {**FLAT, "num_classes": 100},
+        ),
+        Net(
+            "CosineFunction",
+            "F.cosine_similarity without a scale",
+            lambda: CosineFunction(scale=1),
+            lambda: CosineFunction(scale=20),
         ),
     ):
         yield Fault(

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from tests.zoo.sound import Plain
+
 Factory = Callable[[], nn.Module]
 
 
@@ -49,7 +51,7 @@ class Fault:
     def sound(self) -> Trap:
         """The twin as a sound model. A twin's argument that is None is left to its default."""
         return Trap(
-            name=f"{self.name}_twin",
+            name=f"Plain_{self.twin.classes}" if isinstance(self.twin, Plain) else f"{self.name}_twin",
             words=f"the twin of {self.name}",
             factory=self.twin or self.factory,
             arguments={k: v for k, v in {**self.arguments, **self.twin_arguments}.items() if v is not None},

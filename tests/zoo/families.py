@@ -26,9 +26,16 @@ FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in fami
 TRAPS: tuple[Trap, ...] = traps.TRAPS
 
 
+_RUNS: dict[str, list[Result]] = {}
+
+
 def run(model: Fault | Trap, seed: int = 0) -> list[Result]:
-    """All checks on one model, in the order of the report."""
-    with warnings.catch_warnings():
-        # torch warns of the models that leave dim= out.
-        warnings.filterwarnings("ignore", message="Implicit dimension choice")
-        return list(pytest_logits.check_classifier(model.factory, name=model.name, seed=seed, **model.arguments))
+    """All checks on one model, in the order of the report. Run once, however many tests look at it."""
+    key = repr((model.name, model.factory, sorted(model.arguments.items()), seed))
+    if key not in _RUNS:
+        with warnings.catch_warnings():
+            # torch warns of the models that leave dim= out.
+            warnings.filterwarnings("ignore", message="Implicit dimension choice")
+            report = pytest_logits.check_classifier(model.factory, name=model.name, seed=seed, **model.arguments)
+        _RUNS[key] = list(report)
+    return _RUNS[key]

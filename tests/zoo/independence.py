@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.zoo import sound
 from tests.zoo.entry import Fault
-from tests.zoo.sound import FLAT, TOKENS, Applied, identity
+from tests.zoo.sound import FLAT, TOKENS, Applied, Plain
 
 LEAK = "examples_leak_across_batch"
 RANDOM = "evaluation_is_random"
@@ -141,7 +142,7 @@ def _leaks() -> Iterator[Fault]:
             words=words,
             cause=LEAK,
             factory=lambda function=function: Applied(5, function),
-            twin=lambda: Applied(5, identity),
+            twin=Plain(5),
             arguments=FLAT5,
         )
     rows: list[tuple[Callable[..., nn.Module], str, dict[str, Any]]] = [
@@ -233,7 +234,7 @@ def _random() -> Iterator[Fault]:
             words=words,
             cause=RANDOM,
             factory=lambda function=function: Applied(5, function),
-            twin=lambda: Applied(5, identity),
+            twin=Plain(5),
             arguments=FLAT5,
         )
     for kind, words in ((Sampled, "a sample of a variational layer"),):
@@ -253,6 +254,66 @@ def _random() -> Iterator[Fault]:
         twin=lambda: Dropped(3, faulty=False),
         arguments=FLAT3,
     )
+
+
+# The global seed.
+
+
+class Reseeded(sound.MLP):
+    """Dropout from a seed that forward sets."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__(3)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.faulty:
+            torch.manual_seed(0)  # FAULT
+        return self.net(F.dropout(x, 0.3, training=self.training))
+
+
+class ReseededNoise(Reseeded):
+    """Noise that is the same for each batch, in eval mode as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.faulty:
+            torch.manual_seed(0)  # FAULT
+        rng = None if self.faulty else torch.Generator().manual_seed(0)
+        return self.net(x + 0.1 * torch.randn(x.shape, generator=rng))
+
+
+class ReseededPython(Reseeded):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.faulty:
+            random.seed(0)  # FAULT
+        return self.net(x)
+
+
+class ReseededDropoutAlways(Reseeded):
+    """The seed makes dropout that stays on look deterministic."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.faulty:
+            torch.manual_seed(0)  # FAULT
+            return self.net(F.dropout(x, 0.3))
+        return self.net(x)
+
+
+def _reseeded() -> Iterator[Fault]:
+    for kind, words in (
+        (Reseeded, "torch.manual_seed before dropout"),
+        (ReseededNoise, "torch.manual_seed before noise, in eval mode as well"),
+        (ReseededPython, "random.seed"),
+        (ReseededDropoutAlways, "torch.manual_seed before dropout that stays on"),
+    ):
+        yield Fault(
+            name=kind.__name__,
+            words=words,
+            cause="random_state_reset",
+            factory=lambda kind=kind: kind(faulty=True),
+            twin=lambda kind=kind: kind(faulty=False),
+            arguments=FLAT3,
+        )
 
 
 # Inputs that go unused.
@@ -376,9 +437,9 @@ def _not_finite() -> Iterator[Fault]:
             words=words,
             cause=NOT_FINITE,
             factory=lambda function=function: Applied(5, function),
-            twin=lambda: Applied(5, identity),
+            twin=Plain(5),
             arguments=FLAT5,
         )
 
 
-FAULTS = (*_leaks(), *_random(), *_ignored(), *_not_finite())
+FAULTS = (*_leaks(), *_random(), *_reseeded(), *_ignored(), *_not_finite())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.zoo import sound
 from tests.zoo.entry import Factory, Fault
 from tests.zoo.normalised import FLAT5, MULTILABEL
-from tests.zoo.sound import BINARY, FLAT, IMAGE
+from tests.zoo.sound import BINARY, FLAT, IMAGE, Plain
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 TWO = {**FLAT, "num_classes": 2}
@@ -57,6 +57,13 @@ class SoftmaxInModule(nn.Module):
         return self.loss(self.softmax(logits), targets)
 
 
+class SoftmaxInCriterion(nn.CrossEntropyLoss):
+    """A subclass of torch's own loss that softmaxes first."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # FAULT
+        return super().forward(input.softmax(dim=1), target)
+
+
 class OwnCrossEntropy(nn.Module):
     """Cross entropy as it should be, in a module of one's own."""
 
@@ -93,37 +100,34 @@ def own_bce(logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
-def _mlp(k: int) -> Factory:
-    return lambda: sound.MLP(k)
-
-
 def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]:
     dense = {**IMAGE, "num_classes": 4}
     softmax, sigmoid = "softmax_before_cross_entropy", "sigmoid_before_bce_with_logits"
     plain = own_cross_entropy
-    yield "LossWithSoftmax", "softmax in the loss", softmax, _mlp(5), FLAT5, softmax_in_loss, plain
-    yield "LossWithSoftmax_2", "softmax in the loss, 2 classes", softmax, _mlp(2), TWO, softmax_in_loss, plain
-    yield "LossModuleWithSoftmax", "in a loss module", softmax, _mlp(5), FLAT5, SoftmaxInModule(), OwnCrossEntropy()
+    yield "LossWithSoftmax", "softmax in the loss", softmax, Plain(5), FLAT5, softmax_in_loss, plain
+    yield "LossWithSoftmax_2", "softmax in the loss, 2 classes", softmax, Plain(2), TWO, softmax_in_loss, plain
+    yield "LossModuleWithSoftmax", "in a loss module", softmax, Plain(5), FLAT5, SoftmaxInModule(), OwnCrossEntropy()
+    yield "LossSubclassWithSoftmax", "in a subclass of torch's", softmax, Plain(5), FLAT5, SoftmaxInCriterion(), plain
     yield "LossWithSoftmaxDense", "in the loss, (N, K, H, W)", softmax, _dense, dense, softmax_in_loss, plain
-    yield "LossOfLogSoftmax", "log_softmax of softmax", softmax, _mlp(5), FLAT5, log_softmax_of_softmax, plain
+    yield "LossOfLogSoftmax", "log_softmax of softmax", softmax, Plain(5), FLAT5, log_softmax_of_softmax, plain
     yield (
         "LossWithSigmoidCE",
         "sigmoid in the loss",
         "sigmoid_before_cross_entropy",
-        _mlp(5),
+        Plain(5),
         FLAT5,
         sigmoid_in_categorical_loss,
         plain,
     )
-    yield "LossWithTanh", "tanh in the loss", "bounded_logits", _mlp(5), FLAT5, tanh_in_loss, plain
+    yield "LossWithTanh", "tanh in the loss", "bounded_logits", Plain(5), FLAT5, tanh_in_loss, plain
     yield "LossWithSigmoid", "sigmoid in the loss", sigmoid, _one, BINARY, sigmoid_in_loss, own_bce
-    yield "LossWithSigmoidColumn", "sigmoid in the loss, (N, 1)", sigmoid, _mlp(1), BINARY, sigmoid_in_loss, own_bce
-    yield "LossWithSigmoidMultilabel", "sigmoid in the loss", sigmoid, _mlp(6), MULTILABEL, sigmoid_in_loss, own_bce
+    yield "LossWithSigmoidColumn", "sigmoid in the loss, (N, 1)", sigmoid, Plain(1), BINARY, sigmoid_in_loss, own_bce
+    yield "LossWithSigmoidMultilabel", "sigmoid in the loss", sigmoid, Plain(6), MULTILABEL, sigmoid_in_loss, own_bce
     yield (
         "LossWithSoftmaxMultilabel",
         "softmax in the loss, several labels",
         "softmax_before_bce_with_logits",
-        _mlp(6),
+        Plain(6),
         MULTILABEL,
         softmax_in_bce,
         own_bce,
@@ -132,14 +136,14 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
         "LossWithNLLOfSoftmax",
         "nll_loss of softmax in the loss",
         "probabilities_into_nll_loss",
-        _mlp(5),
+        Plain(5),
         FLAT5,
         nll_of_softmax,
         plain,
     )
     unstable = "unstable_loss"
-    yield "LogOfSoftmax", "log(softmax)", unstable, _mlp(2), TWO, log_of_softmax, plain
-    yield "ExponentialsByHand", "exp over its sum, then log", unstable, _mlp(2), TWO, exponentials, plain
+    yield "LogOfSoftmax", "log(softmax)", unstable, Plain(2), TWO, log_of_softmax, plain
+    yield "ExponentialsByHand", "exp over its sum, then log", unstable, Plain(2), TWO, exponentials, plain
     yield "LogOfSigmoid", "log(sigmoid)", unstable, _one, BINARY, log_of_sigmoid, own_bce
     yield "LogOfExp", "log(1 + exp)", unstable, _one, BINARY, log_of_exp, own_bce
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.zoo import sound
 from tests.zoo.entry import Fault
-from tests.zoo.sound import FLAT, IMAGE, TOKENS, Applied, identity
+from tests.zoo.sound import FLAT, IMAGE, TOKENS, Applied, Plain, identity
 
 SOFTMAX = "softmax_before_cross_entropy"
 SOFTMAX_BCE = "softmax_before_bce_with_logits"
@@ -96,6 +96,10 @@ def normalised_exponentials(z: Tensor) -> Tensor:
 
 def in_float64(z: Tensor) -> Tensor:
     return torch.softmax(z, dim=1, dtype=torch.float64).to(z.dtype)  # FAULT
+
+
+def clamped_below(z: Tensor) -> Tensor:
+    return torch.softmax(z, dim=1).clamp(min=1e-5)  # FAULT
 
 
 def kept_off_its_ends(z: Tensor) -> Tensor:
@@ -354,10 +358,6 @@ class Net(NamedTuple):
     arguments: dict[str, Any] = FLAT5
 
 
-def _mlp(k: int = 5) -> Callable[[], nn.Module]:
-    return lambda: sound.MLP(k)
-
-
 def _softmaxes() -> Iterator[Fault]:
     for k in (2, 10, 100):
         for kind, words in (
@@ -371,7 +371,7 @@ def _softmaxes() -> Iterator[Fault]:
                 words=f"{words}, {k} classes",
                 cause=SOFTMAX,
                 factory=lambda kind=kind, k=k: kind(k),
-                twin=(lambda k=k: SoftmaxModule(k, faulty=False)) if kind is SoftmaxModule else _mlp(k),
+                twin=(lambda k=k: SoftmaxModule(k, faulty=False)) if kind is SoftmaxModule else Plain(k),
                 arguments={**FLAT, "num_classes": k},
             )
     for k in (2, 100):
@@ -393,7 +393,7 @@ def _softmaxes() -> Iterator[Fault]:
         words="F.softmax over 1000 classes",
         cause=SOFTMAX,
         factory=lambda: SoftmaxFunction(1000),
-        twin=_mlp(1000),
+        twin=Plain(1000),
         arguments={**FLAT, "num_classes": 1000},
     )
     for function, words in (
@@ -404,6 +404,7 @@ def _softmaxes() -> Iterator[Fault]:
         (exp_of_log_softmax, "exp of log_softmax"),
         (normalised_exponentials, "F.normalize(p=1) of exponentials"),
         (in_float64, "in float64 and back"),
+        (clamped_below, "clamped at 1e-5 from below"),
         (kept_off_its_ends, "clamped to [1e-7, 1 - 1e-7]"),
         (rounded, "divided by its own sum"),
         (smoothed, "mixed with the uniform distribution"),
@@ -416,7 +417,7 @@ def _softmaxes() -> Iterator[Fault]:
             words=words,
             cause=SOFTMAX,
             factory=lambda function=function: Applied(5, function),
-            twin=lambda: Applied(5, identity),
+            twin=Plain(5),
             arguments=FLAT5,
         )
 
@@ -424,7 +425,7 @@ def _softmaxes() -> Iterator[Fault]:
 def _forms() -> Iterator[Fault]:
     yes, no = {"return_probabilities": True}, {"return_probabilities": False}
     for net in (
-        Net("WhileTraining", "in train mode only", lambda: WhileTraining(5), _mlp()),
+        Net("WhileTraining", "in train mode only", lambda: WhileTraining(5), Plain(5)),
         Net("ByConfiguration", "by a flag", lambda: ByConfiguration(5, yes), lambda: ByConfiguration(5, no)),
         Net(
             "ByInputShape",
@@ -456,7 +457,7 @@ def _forms() -> Iterator[Fault]:
             lambda: SharedSoftmax(faulty=True),
             lambda: SharedSoftmax(faulty=False),
         ),
-        Net("Hooked", "by a forward hook", lambda: Hooked(5), _mlp()),
+        Net("Hooked", "by a forward hook", lambda: Hooked(5), Plain(5)),
         Net(
             "Inherited", "after super().forward", lambda: Inherited(5, faulty=True), lambda: Inherited(5, faulty=False)
         ),
@@ -502,18 +503,18 @@ def _forms() -> Iterator[Fault]:
 def _wrong_dims() -> Iterator[Fault]:
     dense = {**IMAGE, "num_classes": 4}
     for net in (
-        Net("over_batch", "softmax over the batch", lambda: Applied(5, over_batch), lambda: Applied(5, identity)),
+        Net("over_batch", "softmax over the batch", lambda: Applied(5, over_batch), Plain(5)),
         Net(
             "over_batch_by_hand",
             "exp over the sum of its column",
             lambda: Applied(5, over_batch_by_hand),
-            lambda: Applied(5, identity),
+            Plain(5),
         ),
         Net(
             "log_over_batch",
             "log_softmax over the batch",
             lambda: Applied(5, log_over_batch),
-            lambda: Applied(5, identity),
+            Plain(5),
         ),
         Net(
             "LogSoftmaxOverBatchIntoNLL",
@@ -553,7 +554,7 @@ def _wrong_dims() -> Iterator[Fault]:
 
 def _before_bce() -> Iterator[Fault]:
     for net in (
-        Net("SoftmaxMultilabel", "F.softmax, several labels", lambda: SoftmaxFunction(6), _mlp(6), MULTILABEL),
+        Net("SoftmaxMultilabel", "F.softmax, several labels", lambda: SoftmaxFunction(6), Plain(6), MULTILABEL),
         Net(
             "SoftmaxModuleMultilabel",
             "nn.Softmax, several labels",
@@ -561,12 +562,12 @@ def _before_bce() -> Iterator[Fault]:
             lambda: SoftmaxModule(6, faulty=False),
             MULTILABEL,
         ),
-        Net("SoftmaxByHandMultilabel", "by hand, several labels", lambda: SoftmaxByHand(6), _mlp(6), MULTILABEL),
+        Net("SoftmaxByHandMultilabel", "by hand, several labels", lambda: SoftmaxByHand(6), Plain(6), MULTILABEL),
         Net(
             "SoftmaxOnehotBCE",
             "nn.BCEWithLogitsLoss on one-hot targets of one class per example",
             lambda: SoftmaxMethod(5),
-            _mlp(),
+            Plain(5),
             {**FLAT5, "loss": nn.BCEWithLogitsLoss(), "targets": "onehot"},
         ),
     ):
@@ -582,7 +583,7 @@ def _before_bce() -> Iterator[Fault]:
 
 def _harmless() -> Iterator[Fault]:
     for net in (
-        Net("LogSoftmaxCE", "F.log_softmax", lambda: Applied(5, log_over_classes), lambda: Applied(5, identity)),
+        Net("LogSoftmaxCE", "F.log_softmax", lambda: Applied(5, log_over_classes), Plain(5)),
         Net(
             "LogSoftmaxModuleCE",
             "nn.LogSoftmax",
@@ -593,7 +594,7 @@ def _harmless() -> Iterator[Fault]:
             "LogSoftmaxByHandCE",
             "the score less logsumexp",
             lambda: Applied(5, log_over_classes_by_hand),
-            lambda: Applied(5, identity),
+            Plain(5),
         ),
     ):
         yield Fault(

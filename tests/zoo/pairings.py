@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.zoo import sound
 from tests.zoo.entry import Fault
 from tests.zoo.normalised import FLAT5, MULTILABEL, Net, Segmenter, SoftmaxByHand, SoftmaxFunction, Wrapper
-from tests.zoo.sound import BINARY, IMAGE, Applied
+from tests.zoo.sound import BINARY, IMAGE, Applied, Plain
 
 NLL = {**FLAT5, "loss": "nll_loss"}
 
@@ -57,10 +57,6 @@ def bce_of_probabilities(p: Tensor, targets: Tensor) -> Tensor:
 class OwnBCE(nn.Module):
     def forward(self, p: Tensor, targets: Tensor) -> Tensor:
         return -torch.where(targets > 0.5, p, 1 - p).clamp(min=1e-6).log().mean()
-
-
-def _mlp(k: int) -> Callable[[], nn.Module]:
-    return lambda: sound.MLP(k)
 
 
 def _through(function: Callable[[Tensor], Tensor], k: int = 5) -> Callable[[], nn.Module]:
@@ -111,10 +107,10 @@ def _probabilities_into_nll() -> Iterator[Fault]:
 def _logits_into_nll() -> Iterator[Fault]:
     logged = _through(log_softmax)
     rows = [
-        Net("LogitsIntoNLL", "scores", _mlp(5), logged, NLL),
-        Net("LogitsIntoNLL_2", "scores, 2 classes", _mlp(2), _through(log_softmax, 2), {**NLL, "num_classes": 2}),
-        Net("LogitsIntoNLLModule", "scores and nn.NLLLoss", _mlp(5), logged, {**FLAT5, "loss": nn.NLLLoss()}),
-        Net("LogitsIntoNLLByHand", "scores and a loss by hand", _mlp(5), logged, {**FLAT5, "loss": PickedNLL()}),
+        Net("LogitsIntoNLL", "scores", Plain(5), logged, NLL),
+        Net("LogitsIntoNLL_2", "scores, 2 classes", Plain(2), _through(log_softmax, 2), {**NLL, "num_classes": 2}),
+        Net("LogitsIntoNLLModule", "scores and nn.NLLLoss", Plain(5), logged, {**FLAT5, "loss": nn.NLLLoss()}),
+        Net("LogitsIntoNLLByHand", "scores and a loss by hand", Plain(5), logged, {**FLAT5, "loss": PickedNLL()}),
         Net("LogSoftmaxAtEvaluation", "log_softmax in eval mode only", lambda: LogSoftmaxAtEvaluation(5), logged, NLL),
         Net("LogSigmoidIntoNLL", "logsigmoid", _through(log_sigmoid), logged, NLL),
     ]
@@ -135,14 +131,14 @@ def _logits_into_bce() -> Iterator[Fault]:
         Net(
             "LogitsIntoBCEByHand",
             "scores and a loss by hand",
-            _mlp(1),
+            Plain(1),
             _through(torch.sigmoid, 1),
             {**BINARY, "loss": bce_of_probabilities},
         ),
         Net(
             "LogitsIntoBCEByHandMultilabel",
             "scores and a loss by hand, several labels",
-            _mlp(6),
+            Plain(6),
             _through(torch.sigmoid, 6),
             {**MULTILABEL, "loss": bce_of_probabilities},
         ),

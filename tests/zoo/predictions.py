@@ -13,7 +13,7 @@ from tests.zoo import sound
 from tests.zoo.entry import Factory, Fault
 from tests.zoo.normalised import MULTILABEL
 from tests.zoo.pairings import Squashed
-from tests.zoo.sound import BINARY, FLAT
+from tests.zoo.sound import BINARY, FLAT, Plain
 
 Predict = Callable[[nn.Module, Tensor], Tensor]
 FLAT3 = {**FLAT, "num_classes": 3}
@@ -157,10 +157,6 @@ def _one(squeeze: bool = True) -> Factory:
     return lambda: sound.OneLogit(squeeze)
 
 
-def _mlp(k: int) -> Factory:
-    return lambda: sound.MLP(k)
-
-
 def _disagreements() -> Iterator[Fault]:
     column: dict[str, Any] = {**BINARY}
     two = {**FLAT, "num_classes": 2}
@@ -194,24 +190,24 @@ def _disagreements() -> Iterator[Fault]:
             over_one_column,
             lambda m, x: above_zero(m, x)[:, 0],
         ),
-        ("ArgmaxOverBatch", "argmax over the batch", _mlp(3), FLAT3, over_the_batch, best),
-        ("ArgmaxWithoutDim", "argmax without dim", _mlp(3), FLAT3, without_dim, best),
-        ("Argmin", "argmin", _mlp(3), FLAT3, least, best),
-        ("ArgmaxOfAbsolute", "argmax of absolute scores", _mlp(3), FLAT3, of_absolute_scores, best),
-        ("PredictsFromOne", "classes from 1", _mlp(3), FLAT3, labels_from_one, best),
-        ("LastClassDropped", "the last column is left out", _mlp(3), FLAT3, without_the_last_class, best),
-        ("MaxValues", "the values of max instead of its indices", _mlp(3), FLAT3, values_for_indices, best),
-        ("WrongColumn", "the probability of class 0 for that of 1", _mlp(2), two, first_column, second_column),
-        ("OneHotForIndices", "one-hot rows where indices are wanted", _mlp(3), FLAT3, one_hot, best),
+        ("ArgmaxOverBatch", "argmax over the batch", Plain(3), FLAT3, over_the_batch, best),
+        ("ArgmaxWithoutDim", "argmax without dim", Plain(3), FLAT3, without_dim, best),
+        ("Argmin", "argmin", Plain(3), FLAT3, least, best),
+        ("ArgmaxOfAbsolute", "argmax of absolute scores", Plain(3), FLAT3, of_absolute_scores, best),
+        ("PredictsFromOne", "classes from 1", Plain(3), FLAT3, labels_from_one, best),
+        ("LastClassDropped", "the last column is left out", Plain(3), FLAT3, without_the_last_class, best),
+        ("MaxValues", "the values of max instead of its indices", Plain(3), FLAT3, values_for_indices, best),
+        ("WrongColumn", "the probability of class 0 for that of 1", Plain(2), two, first_column, second_column),
+        ("OneHotForIndices", "one-hot rows where indices are wanted", Plain(3), FLAT3, one_hot, best),
         (
             "SoftmaxForLabels",
             "softmax > 0.5, several labels",
-            _mlp(6),
+            Plain(6),
             MULTILABEL,
             softmax_for_labels,
             sigmoid_for_labels,
         ),
-        ("BestLabelOnly", "argmax, several labels", _mlp(6), MULTILABEL, best_label_only, sigmoid_for_labels),
+        ("BestLabelOnly", "argmax, several labels", Plain(6), MULTILABEL, best_label_only, sigmoid_for_labels),
         (
             "DenseOverPositions",
             "(N, K, L), argmax over positions",
@@ -235,7 +231,7 @@ def _disagreements() -> Iterator[Fault]:
 def _modes() -> Iterator[Fault]:
     images = {**sound.IMAGE, "num_classes": 3}
     rows: list[tuple[str, str, Factory, dict[str, Any], Predict]] = [
-        ("LeavesTrainMode", "model.train() in predict", _mlp(3), FLAT3, leaves_train_mode),
+        ("LeavesTrainMode", "model.train() in predict", Plain(3), FLAT3, leaves_train_mode),
         ("BackToTrainMode", "model.train() after the pass", lambda: sound.CNN(3), images, back_to_train_mode),
         ("HeadInTrainMode", "one part in train mode", lambda: sound.CNN(3), images, head_in_train_mode),
     ]

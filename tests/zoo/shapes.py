@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.zoo import sound
 from tests.zoo.entry import Factory, Fault
-from tests.zoo.sound import BINARY, FLAT, IMAGE, TOKENS
+from tests.zoo.sound import BINARY, FLAT, IMAGE, TOKENS, Plain
 
 SHAPE = "output_shape_depends_on_batch"
 
@@ -100,30 +100,30 @@ def _numbers() -> Iterator[Fault]:
         (
             "PretrainedHead",
             "1000 scores, 10 classes",
-            lambda: sound.MLP(1000),
-            lambda: sound.MLP(10),
+            Plain(1000),
+            Plain(10),
             {"num_classes": 10},
         ),
         (
             "OneTooMany",
             "a score for a background class",
-            lambda: sound.MLP(4),
-            lambda: sound.MLP(3),
+            Plain(4),
+            Plain(3),
             {"num_classes": 3},
         ),
-        ("OneTooFew", "3 scores, 4 classes", lambda: sound.MLP(3), lambda: sound.MLP(4), {"num_classes": 4}),
+        ("OneTooFew", "3 scores, 4 classes", Plain(3), Plain(4), {"num_classes": 4}),
         (
             "TwoForBCE",
             "2 scores and BCE with logits",
-            lambda: sound.MLP(2),
-            lambda: sound.MLP(1),
+            Plain(2),
+            Plain(1),
             {"num_classes": 2, "task": "binary"},
         ),
         (
             "TooManyLabels",
             "6 labels, 8 scores",
-            lambda: sound.MLP(8),
-            lambda: sound.MLP(6),
+            Plain(8),
+            Plain(6),
             {"num_classes": 6, "task": "multilabel"},
         ),
     ]
@@ -154,7 +154,7 @@ def _single_columns() -> Iterator[Fault]:
         (
             "OneColumnBinary",
             "(N, 1), nn.CrossEntropyLoss",
-            lambda: sound.MLP(1),
+            Plain(1),
             {**BINARY, "loss": nn.CrossEntropyLoss()},
             twin,
         ),
@@ -168,7 +168,7 @@ def _single_columns() -> Iterator[Fault]:
         (
             "OneColumnByHand",
             "(N, 1), log_softmax and nll_loss in a loss by hand",
-            lambda: sound.MLP(1),
+            Plain(1),
             {**two, "loss": cross_entropy_by_hand},
             twin,
         ),

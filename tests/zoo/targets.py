@@ -11,16 +11,13 @@ from torch import Tensor, nn
 
 from tests.zoo import sound
 from tests.zoo.entry import Factory, Fault
-from tests.zoo.sound import BINARY, FLAT, Applied
+from tests.zoo.normalised import MULTILABEL
+from tests.zoo.sound import BINARY, FLAT, Applied, Plain
 
 Targets = str | Callable[[Tensor], Tensor]
 FLAT4 = {**FLAT, "num_classes": 4}
 FLAT5 = {**FLAT, "num_classes": 5}
 NLL5 = {**FLAT5, "loss": "nll_loss"}
-
-
-def _mlp(k: int) -> Factory:
-    return lambda: sound.MLP(k)
 
 
 def _one(squeeze: bool = True) -> Factory:
@@ -52,13 +49,14 @@ def dtypes() -> Iterator[Fault]:
     return _rows(
         "wrong_target_dtype",
         [
-            ("FloatTargets", "float indices", _mlp(4), FLAT4, "float_index", "index"),
-            ("Int32Targets", "int32 indices", _mlp(4), FLAT4, lambda y: y.int(), lambda y: y.long()),
-            ("BoolTargets", "bool indices", _mlp(2), {**FLAT, "num_classes": 2}, lambda y: y.bool(), None),
-            ("OnehotInt64", "one-hot rows of int64", _mlp(4), FLAT4, onehot4, lambda y: onehot4(y).float()),
+            ("FloatTargets", "float indices", Plain(4), FLAT4, "float_index", "index"),
+            ("Int32Targets", "int32 indices", Plain(4), FLAT4, lambda y: y.int(), lambda y: y.long()),
+            ("BoolTargets", "bool indices", Plain(2), {**FLAT, "num_classes": 2}, lambda y: y.bool(), None),
+            ("OnehotInt64", "one-hot rows of int64", Plain(4), FLAT4, onehot4, lambda y: onehot4(y).float()),
             ("OnehotIntoNLL", "one-hot rows into nll_loss", _log_probabilities, NLL5, "onehot", "index"),
-            ("ColumnIndices", "indices of shape (N, 1)", _mlp(4), FLAT4, lambda y: y.unsqueeze(1), None),
+            ("ColumnIndices", "indices of shape (N, 1)", Plain(4), FLAT4, lambda y: y.unsqueeze(1), None),
             ("Int64IntoBCE", "int64 into BCE with logits", _one(), BINARY, lambda y: y, lambda y: y.float()),
+            ("MultihotInt64", "int64 multi-hot rows", Plain(6), MULTILABEL, lambda y: y, lambda y: y.float()),
             ("FlatAgainstColumn", "(N,) against logits (N, 1)", _one(False), BINARY, lambda y: y.float(), "column"),
         ],
     )
@@ -68,10 +66,10 @@ def ranges() -> Iterator[Fault]:
     return _rows(
         "labels_out_of_range",
         [
-            ("LabelsFromOne", "classes from 1", _mlp(4), FLAT4, lambda y: y + 1, lambda y: y),
-            ("LabelMinusOne", "-1 for the first class", _mlp(4), FLAT4, lambda y: y - 1, lambda y: y),
-            ("LabelK", "the last class is K", _mlp(4), FLAT4, lambda y: torch.where(y == 3, 4, y), lambda y: y),
-            ("NextClass", "each label is another class", _mlp(4), FLAT4, lambda y: (y + 1) % 4, lambda y: y),
+            ("LabelsFromOne", "classes from 1", Plain(4), FLAT4, lambda y: y + 1, lambda y: y),
+            ("LabelMinusOne", "-1 for the first class", Plain(4), FLAT4, lambda y: y - 1, lambda y: y),
+            ("LabelK", "the last class is K", Plain(4), FLAT4, lambda y: torch.where(y == 3, 4, y), lambda y: y),
+            ("NextClass", "each label is another class", Plain(4), FLAT4, lambda y: (y + 1) % 4, lambda y: y),
             (
                 "LabelsFromOneNLL",
                 "classes from 1 into nll_loss",
@@ -90,6 +88,32 @@ def signs() -> Iterator[Fault]:
         [
             ("SignedTargets", "-1 and 1, (N,)", _one(), BINARY, "signed", "float_index"),
             ("SignedColumn", "-1 and 1, (N, 1)", _one(False), BINARY, "signed", "column"),
+            ("SignedMultilabel", "-1 and 1, several labels", Plain(6), MULTILABEL, lambda y: 2.0 * y - 1, "multihot"),
+        ],
+    )
+
+
+def unnormalised() -> Iterator[Fault]:
+    return _rows(
+        "unnormalised_targets",
+        [
+            (
+                "SmoothedByHand",
+                "label smoothing that adds and does not take off",
+                Plain(4),
+                FLAT4,
+                lambda y: onehot4(y) + 0.1,
+                lambda y: 0.9 * onehot4(y) + 0.025,
+            ),
+            ("CountsForShares", "votes instead of shares", Plain(4), FLAT4, lambda y: 3.0 * onehot4(y) + 1, "onehot"),
+            (
+                "SharesOverBatch",
+                "shares along the batch",
+                Plain(4),
+                FLAT4,
+                lambda y: onehot4(y).float().softmax(dim=0),
+                lambda y: onehot4(y).float().softmax(dim=1),
+            ),
         ],
     )
 
@@ -137,4 +161,4 @@ def broadcasts() -> Iterator[Fault]:
         )
 
 
-FAULTS = (*dtypes(), *ranges(), *signs(), *broadcasts())
+FAULTS = (*dtypes(), *ranges(), *signs(), *unnormalised(), *broadcasts())

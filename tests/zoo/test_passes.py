@@ -1,4 +1,4 @@
-"""An exact check is cheap: at most 40 forward and 4 backward passes in the standard profile, as the report counts them."""
+"""An exact check is cheap: at most 40 forward and 4 backward passes in the standard profile, as reports count them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -10,17 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.zoo import predictions, sound
+from tests.zoo import independence, predictions, sound
 from tests.zoo.entry import Factory, Trap
 from tests.zoo.normalised import FLAT5, MULTILABEL, TAGS
-from tests.zoo.sound import BINARY, FLAT, IMAGE, TOKENS, Applied
+from tests.zoo.sound import BINARY, FLAT, IMAGE, TOKENS, Applied, Plain
 
 FLAT2, FLAT3 = {**FLAT, "num_classes": 2}, {**FLAT, "num_classes": 3}
 DETERMINISTIC, LOGITS = "evaluation_is_deterministic", "outputs_are_logits"
-
-
-def _mlp(k: int = 5) -> Factory:
-    return lambda: sound.MLP(k)
 
 
 def _networks() -> Iterator[Trap]:
@@ -47,8 +44,8 @@ def _networks() -> Iterator[Trap]:
             arguments=FLAT2,
         )
     rows: list[tuple[str, str, Factory, dict[str, Any]]] = [
-        ("MLP_1000", "1000 classes", _mlp(1000), {**FLAT, "num_classes": 1000}),
-        ("OneClassBinary", "one logit, one class", _mlp(1), {**BINARY, "num_classes": 1}),
+        ("MLP_1000", "1000 classes", Plain(1000), {**FLAT, "num_classes": 1000}),
+        ("OneClassBinary", "one logit, one class", Plain(1), {**BINARY, "num_classes": 1}),
         ("Cosine4", "cosine logits of scale 4", lambda: sound.Cosine(3, 4.0), FLAT3),
         ("Distance", "minus squared distances: no score is positive", lambda: sound.Distance(5), FLAT5),
         ("SoftmaxAtEvaluation", "probabilities in eval mode", lambda: sound.SoftmaxAtEvaluation(5), FLAT5),
@@ -70,11 +67,20 @@ def _networks() -> Iterator[Trap]:
         ("Double", "float64", lambda: sound.MLP(3).double(), FLAT3),
         ("SharedInstance", "a module instead of a factory", sound.MLP(3), FLAT3),
         ("OneFeature", "one input", lambda: nn.Linear(1, 2), {"input_shape": (1,), "num_classes": 2}),
-        ("Multilabel", "several labels", _mlp(6), MULTILABEL),
+        ("Multilabel", "several labels", Plain(6), MULTILABEL),
         ("Signature", "forward(x, return_features=False)", Signature, FLAT3),
-        ("Scripted", "torch.jit-free trace-like wrapper", lambda: nn.Sequential(nn.Flatten(), nn.Linear(10, 3)), FLAT3),
+        ("Scripted", "a scripted module", scripted, FLAT3),
         ("LayerNormed", "LayerNorm inside", lambda: nn.Sequential(nn.LayerNorm(10), nn.Linear(10, 3)), FLAT3),
         ("GroupNormed", "GroupNorm inside", GroupNormed, {**IMAGE, "num_classes": 3}),
+        ("LearnedScale", "cosine logits with a learned scale", LearnedScale, FLAT5),
+        ("LearnedTemperature", "the same, capped at 100", LearnedTemperature, FLAT5),
+        ("LayerNormHead", "LayerNorm with a gain on the scores", LayerNormHead, FLAT5),
+        (
+            "OwnGenerator",
+            "noise from a generator, in eval mode too",
+            lambda: independence.ReseededNoise(faulty=False),
+            FLAT3,
+        ),
         ("Seeded", "a generator of its own, in train mode", Seeded, FLAT3),
     ]
     for name, words, factory, arguments in rows:
@@ -95,6 +101,13 @@ class Signature(sound.MLP):
     def forward(self, x: Tensor, return_features: bool = False) -> Any:
         scores = self.net(x)
         return (scores, x) if return_features else scores
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        # Deprecated, and still about.
+        warnings.simplefilter("ignore")
+        return torch.jit.script(nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3)))
 
 
 class GroupNormed(nn.Module):
@@ -122,6 +135,35 @@ class Seeded(sound.MLP):
         return self.net(x)
 
 
+class LearnedScale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.weight = nn.Linear(10, 16), nn.Parameter(torch.randn(5, 16))
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale.exp() * F.linear(F.normalize(self.trunk(x), dim=1), F.normalize(self.weight, dim=1))
+
+
+class LearnedTemperature(LearnedScale):
+    """CLIP: the scale is exp of a parameter, capped at 100."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        cosine = F.linear(F.normalize(self.trunk(x), dim=1), F.normalize(self.weight, dim=1))
+        return self.scale.exp().clamp(max=100) * cosine
+
+
+class LayerNormHead(nn.Module):
+    """LayerNorm with weights on the scores: the gain is learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(10, 5), nn.LayerNorm(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
 def _functions() -> Iterator[Trap]:
     for name, words, function in (
         ("MaskedClass", "a class masked by minus infinity", lambda z: z.masked_fill(torch.arange(5) == 4, -torch.inf)),
@@ -135,6 +177,16 @@ def _functions() -> Iterator[Trap]:
         ("ScaledUnit", "unit length times 20", lambda z: 20 * F.normalize(z, dim=1)),
         ("Squared", "minus squares", lambda z: -z.square()),
         ("Shifted", "a constant added", lambda z: z + 100),
+        (
+            "LargeMask",
+            "a class masked by -1e9: every row has one norm",
+            lambda z: z.masked_fill(torch.arange(5) == 4, -1e9),
+        ),
+        ("PositiveSquare", "squares: no score is negative, hardly one 0", torch.square),
+        ("Gelu", "GELU on the scores", F.gelu),
+        ("Elu", "ELU on the scores", F.elu),
+        ("PlusSoftmax", "their softmax added to the scores", lambda z: z + z.softmax(dim=1)),
+        ("HalfLogProbabilities", "half the log-probabilities", lambda z: 0.5 * F.log_softmax(z, dim=1)),
     ):
         yield Trap(name=name, words=words, factory=lambda function=function: Applied(5, function), arguments=FLAT5)
     for eps in (1e-8, 1e-6):
@@ -191,29 +243,34 @@ def _losses() -> Iterator[Trap]:
             lambda: sound.OneLogit(False),
             {**BINARY, "loss": sound.bce_by_hand},
         ),
-        ("Focal", "focal loss", _mlp(), {**FLAT5, "loss": sound.focal}),
-        ("Smoothed", "label smoothing", _mlp(), {**FLAT5, "loss": nn.CrossEntropyLoss(label_smoothing=0.1)}),
-        ("Weighted", "class weights", _mlp(2), {**FLAT2, "loss": nn.CrossEntropyLoss(weight=weights)}),
+        ("Focal", "focal loss", Plain(5), {**FLAT5, "loss": sound.focal}),
+        ("Smoothed", "label smoothing", Plain(5), {**FLAT5, "loss": nn.CrossEntropyLoss(label_smoothing=0.1)}),
+        ("Weighted", "class weights", Plain(2), {**FLAT2, "loss": nn.CrossEntropyLoss(weight=weights)}),
         (
             "PosWeight",
             "pos_weight",
             lambda: sound.OneLogit(True),
             {**BINARY, "loss": nn.BCEWithLogitsLoss(pos_weight=torch.tensor(9.0))},
         ),
-        ("Hinge", "nn.MultiMarginLoss", _mlp(), {**FLAT5, "loss": nn.MultiMarginLoss()}),
-        ("SumOfLosses", "a sum of two cross entropies", _mlp(), {**FLAT5, "loss": weighted_sum_of_losses}),
-        ("Penalty", "cross entropy and a penalty of the scores", _mlp(), {**FLAT5, "loss": with_penalty}),
-        ("EntropyBonus", "cross entropy and a bonus for entropy", _mlp(), {**FLAT5, "loss": with_entropy}),
-        ("Dice", "Dice loss, which takes softmax itself", _mlp(), {**FLAT5, "loss": dice}),
-        ("Brier", "Brier loss, which takes softmax itself", _mlp(), {**FLAT5, "loss": brier}),
+        ("Hinge", "nn.MultiMarginLoss", Plain(5), {**FLAT5, "loss": nn.MultiMarginLoss()}),
+        ("SumOfLosses", "a sum of two cross entropies", Plain(5), {**FLAT5, "loss": weighted_sum_of_losses}),
+        ("Penalty", "cross entropy and a penalty of the scores", Plain(5), {**FLAT5, "loss": with_penalty}),
+        ("EntropyBonus", "cross entropy and a bonus for entropy", Plain(5), {**FLAT5, "loss": with_entropy}),
+        ("Dice", "Dice loss, which takes softmax itself", Plain(5), {**FLAT5, "loss": dice}),
+        ("Brier", "Brier loss, which takes softmax itself", Plain(5), {**FLAT5, "loss": brier}),
         (
             "SoftTargets",
             "soft targets by a function",
-            _mlp(),
+            Plain(5),
             {**FLAT5, "targets": lambda y: 0.9 * F.one_hot(y, 5).float() + 0.02},
         ),
-        ("Onehot", "one-hot targets and cross entropy", _mlp(), {**FLAT5, "targets": "onehot"}),
-        ("ByteTargets", "uint8 indices, which torch takes", _mlp(), {**FLAT5, "targets": lambda y: y.to(torch.uint8)}),
+        ("Onehot", "one-hot targets and cross entropy", Plain(5), {**FLAT5, "targets": "onehot"}),
+        (
+            "ByteTargets",
+            "uint8 indices, which torch takes",
+            Plain(5),
+            {**FLAT5, "targets": lambda y: y.to(torch.uint8)},
+        ),
     ]
     for name, words, factory, arguments in rows:
         yield Trap(name=name, words=words, factory=factory, arguments=arguments)
@@ -231,22 +288,22 @@ def _predictions() -> Iterator[Trap]:
         (
             "ArgmaxOfSoftmax",
             "argmax of probabilities",
-            _mlp(),
+            Plain(5),
             {**FLAT5, "predict": lambda model, x: torch.softmax(model(x), dim=1).argmax(dim=1)},
         ),
         (
             "LabelThresholds",
             "a threshold for each of several labels",
-            _mlp(6),
+            Plain(6),
             {**MULTILABEL, "predict": lambda model, x: (model(x).sigmoid() > torch.linspace(0.2, 0.8, 6)).long()},
         ),
         (
             "PositiveAtThird",
             "class 1 where its probability is above 0.3",
-            _mlp(2),
+            Plain(2),
             {**FLAT2, "predict": lambda model, x: (model(x).softmax(dim=1)[:, 1] > 0.3).long()},
         ),
-        ("KeepsMode", "eval for the pass, then as before", _mlp(3), {**FLAT3, "predict": predictions.keeps_mode}),
+        ("KeepsMode", "eval for the pass, then as before", Plain(3), {**FLAT3, "predict": predictions.keeps_mode}),
         (
             "DensePredictions",
             "(N, K, L)",
