@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest_logits
+from pytest_logits.causes import cause_names
+from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Result
 from tests.zoo import (
     activations,
@@ -25,6 +28,22 @@ FAMILIES = (normalised, activations, pairings, shapes, independence, predictions
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
 TRAPS: tuple[Trap, ...] = traps.TRAPS
 
+
+# Checks of the classes' chances, of the training step, of the user's data and of a framework's loss: their faults are in
+# their own tests.
+ELSEWHERE = (
+    "no_class_is_privileged",
+    "training_step_trains",
+    "labels_fit_classes",
+    "inputs_are_scaled",
+    "own_loss_is_the_registered_one",
+)
+# The causes that the other checks name: those that the zoo has models of.
+CAUSES = tuple(
+    name
+    for name in cause_names()
+    if any(re.search(rf"\b{name}\b", check.doc) for check in all_checks() if check.name not in ELSEWHERE)
+)
 
 _RUNS: dict[str, list[Result]] = {}
 

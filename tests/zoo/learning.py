@@ -185,7 +185,8 @@ def _learning() -> Iterator[Fault]:
             factory=lambda kind=kind: kind(3, faulty=True),
             twin=lambda kind=kind: kind(3, faulty=False),
             arguments=FLAT3,
-            located=False,
+            located=cause == "detached_graph" and kind is not ThroughNumpy,
+            twin_advice=("every_parameter_learns",) if cause == "frozen_parameters" else (),
         )
     yield Fault(
         name="InListOneLogit",

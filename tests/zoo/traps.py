@@ -188,7 +188,13 @@ def _functions() -> Iterator[Trap]:
         ("PlusSoftmax", "their softmax added to the scores", lambda z: z + z.softmax(dim=1)),
         ("HalfLogProbabilities", "half the log-probabilities", lambda z: 0.5 * F.log_softmax(z, dim=1)),
     ):
-        yield Trap(name=name, words=words, factory=lambda function=function: Applied(5, function), arguments=FLAT5)
+        yield Trap(
+            name=name,
+            words=words,
+            factory=lambda function=function: Applied(5, function),
+            arguments=FLAT5,
+            advice=("no_class_is_privileged",) if name in ("MaskedClass", "LargeMask") else (),
+        )
     for eps in (1e-8, 1e-6):
         yield Trap(
             name=f"LogOfSoftmaxWithEpsilon_{eps:g}",
