@@ -29,8 +29,8 @@ FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in fami
 TRAPS: tuple[Trap, ...] = traps.TRAPS
 
 
-# Checks of the classes' chances, of the training step, of the user's data and of a framework's loss: their faults are in
-# their own tests.
+# Checks of the classes' chances, the training step, the user's data and a framework's loss: their faults are in their
+# own tests.
 ELSEWHERE = (
     "no_class_is_privileged",
     "training_step_trains",
