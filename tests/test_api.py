@@ -13,7 +13,7 @@ from pytest_logits import RegistrationError, check_classifier
 from pytest_logits.api import ChecksFailed, Report
 from pytest_logits.check_registry import all_checks
 from pytest_logits.report import failure_text
-from tests.zoo import faults, sound
+from tests.zoo import normalised, sound
 
 FLAT: dict[str, Any] = {"input_shape": (10,), "num_classes": 3}
 
@@ -25,7 +25,7 @@ def passing() -> Report:
 
 @pytest.fixture(scope="module")
 def failing() -> Report:
-    return check_classifier(lambda: faults.SoftmaxFunction(3), name="net", **FLAT)
+    return check_classifier(lambda: normalised.SoftmaxFunction(3), name="net", **FLAT)
 
 
 def test_every_check_has_a_result_in_order(passing: Report):
@@ -82,7 +82,7 @@ def test_a_model_that_raises_is_an_error_and_raises_at_the_end():
 
 def test_what_is_printed_to_run_a_check_again_runs_it_again():
     # There is no pytest item here: an id that was never collected cannot be pasted back to pytest.
-    report = check_classifier(lambda: faults.SoftmaxFunction(3), name="net", select=["outputs_are_logits"], **FLAT)
+    report = check_classifier(lambda: normalised.SoftmaxFunction(3), name="net", select=["outputs_are_logits"], **FLAT)
     (result,) = report
     assert "pytest --logit-checks" not in result.reproduce
     assert "check_classifier" in result.reproduce
@@ -166,7 +166,7 @@ def test_a_module_is_not_modified():
 
 def test_the_process_is_left_as_it_was():
     before = torch.random.get_rng_state(), random.getstate(), torch.get_num_threads(), nn.Module.__init__
-    check_classifier(lambda: faults.SoftmaxFunction(3), name="net", **FLAT)
+    check_classifier(lambda: normalised.SoftmaxFunction(3), name="net", **FLAT)
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert (random.getstate(), torch.get_num_threads(), nn.Module.__init__) == before[1:]
     assert torch.is_grad_enabled()
@@ -183,7 +183,7 @@ def test_the_same_seed_gives_the_same_report():
 
 def test_one_check_alone_measures_what_it_measures_among_all(failing: Report):
     for result in failing:
-        (alone,) = check_classifier(lambda: faults.SoftmaxFunction(3), name="net", select=[result.check], **FLAT)
+        (alone,) = check_classifier(lambda: normalised.SoftmaxFunction(3), name="net", select=[result.check], **FLAT)
         assert alone.verdict == result.verdict
 
 

@@ -13,7 +13,7 @@ from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRu
 from pytest_logits.model import make_spec
 from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.subject import Subject
-from tests.zoo import faults, sound
+from tests.zoo import activations, normalised, sound
 
 BUDGET = PROFILES["standard"].learning
 
@@ -85,7 +85,7 @@ def test_a_run_is_repeatable():
     assert first.evidence() == second.evidence()
 
 
-@pytest.mark.parametrize("factory", [faults.SoftmaxFunction, faults.SigmoidMLP, faults.TanhMLP])
+@pytest.mark.parametrize("factory", [normalised.SoftmaxFunction, activations.SigmoidMLP, activations.TanhMLP])
 def test_a_squashed_model_sits_on_its_floor_and_stops_there(factory: Any):
     run = LearningRun(subject_of(lambda: factory(3)))
     (trace,) = run.traces
@@ -99,7 +99,7 @@ def test_a_squashed_model_sits_on_its_floor_and_stops_there(factory: Any):
 
 
 def test_a_squashed_model_that_is_slow_gets_the_whole_budget():
-    run = LearningRun(subject_of(lambda: faults.SoftmaxFunction(100), num_classes=100))
+    run = LearningRun(subject_of(lambda: normalised.SoftmaxFunction(100), num_classes=100))
     assert spent(run)
     assert run.holds("simplex")
 
@@ -107,13 +107,13 @@ def test_a_squashed_model_that_is_slow_gets_the_whole_budget():
 @pytest.mark.parametrize(
     ("factory", "region", "arguments"),
     [
-        (faults.SoftmaxFunction, "simplex", {}),
-        (faults.SoftmaxFunction, "simplex", {"num_classes": 100}),
-        (faults.SigmoidMLP, "unit", {}),
-        (faults.TanhMLP, "symmetric", {}),
-        (faults.ReLUMLP, "nonnegative", {}),
-        (faults.SigmoidMLP, "unit", {"task": "multilabel"}),
-        (faults.SoftmaxFunction, "simplex", {"task": "multilabel"}),
+        (normalised.SoftmaxFunction, "simplex", {}),
+        (normalised.SoftmaxFunction, "simplex", {"num_classes": 100}),
+        (activations.SigmoidMLP, "unit", {}),
+        (activations.TanhMLP, "symmetric", {}),
+        (activations.ReLUMLP, "nonnegative", {}),
+        (activations.SigmoidMLP, "unit", {"task": "multilabel"}),
+        (normalised.SoftmaxFunction, "simplex", {"task": "multilabel"}),
     ],
     ids=["softmax", "softmax 100", "sigmoid", "tanh", "relu", "sigmoid multilabel", "softmax multilabel"],
 )
@@ -134,11 +134,11 @@ def test_there_is_no_proof_where_undoing_changes_nothing():
     assert run.prove("simplex") is None
 
 
-@pytest.mark.parametrize("factory", [lambda: faults.ReLUModule(3), lambda: InPlace(3)], ids=["module", "method"])
+@pytest.mark.parametrize("factory", [lambda: activations.ReLUModule(3), lambda: InPlace(3)], ids=["module", "method"])
 def test_a_relu_that_works_in_place_has_the_same_proof(factory: Any):
     # Its input is overwritten, so it takes care to train on what went in and not on what came out.
     assert LearningRun(subject_of(factory)).prove("nonnegative") == LearningRun(
-        subject_of(lambda: faults.ReLUMLP(3))
+        subject_of(lambda: activations.ReLUMLP(3))
     ).prove("nonnegative")
 
 
@@ -248,7 +248,7 @@ def test_the_best_trace_has_the_lowest_finite_loss():
 
 
 def test_evidence_tells_all_traces():
-    run = LearningRun(subject_of(lambda: faults.SoftmaxFunction(100), num_classes=100))
+    run = LearningRun(subject_of(lambda: normalised.SoftmaxFunction(100), num_classes=100))
     evidence = run.evidence()
     assert evidence["step_sizes"] == [size for size, _ in BUDGET]
     assert evidence["steps"] == [steps + 1 for _, steps in BUDGET]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.checks.planted import result_of
-from tests.zoo.faults import SqueezeAll, SqueezeInside
+from tests.zoo.shapes import SqueezeAll, SqueezeInside
 from tests.zoo.sound import MLP, Conv1dHead, OneLogit
 
 CHECK = "output_shape_is_stable"

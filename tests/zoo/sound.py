@@ -1,10 +1,10 @@
-"""Sound models: the twins of the faulty ones, and the traps that naive checks fail. None of them may fail anything."""
+"""Sound networks, losses and inputs, which the twins and the traps are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 FLAT = {"input_shape": (10,)}
 IMAGE = {"input_shape": (3, 8, 8)}
 TOKENS = {"vocab_size": 200, "input_shape": (12,)}
+BINARY = {**FLAT, "num_classes": 2, "task": "binary"}
 
 
 class MLP(nn.Module):
@@ -22,6 +23,16 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Makes an MLP: the twin of many faults, which share its run."""
+
+    classes: int
+
+    def __call__(self) -> nn.Module:
+        return MLP(self.classes)
 
 
 class CNN(nn.Module):
@@ -240,7 +251,13 @@ def bce_by_hand(logits: Tensor, targets: Tensor) -> Tensor:
     return (F.softplus(logits) - logits * targets).mean()
 
 
+def identity(scores: Tensor) -> Tensor:
+    return scores
+
+
 class Applied(MLP):
+    """The scores of an MLP put through a function."""
+
     def __init__(self, classes: int, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__(classes)
         self.function = function
@@ -281,113 +298,3 @@ class OwnTrainMode(MLP):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(self.norm(x))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sound:
-    """A registered model that is right; ``advice`` names a check that may give advice on it."""
-
-    name: str
-    factory: Callable[[], nn.Module]
-    arguments: dict[str, Any] = field(default_factory=dict)
-    advice: str | None = None
-
-
-def _all() -> Iterator[Sound]:
-    flat2, flat5 = {**FLAT, "num_classes": 2}, {**FLAT, "num_classes": 5}
-    for k in (2, 10, 100):
-        yield Sound(name=f"MLP_{k}", factory=lambda k=k: MLP(k), arguments={**FLAT, "num_classes": k})
-        yield Sound(name=f"CNN_{k}", factory=lambda k=k: CNN(k), arguments={**IMAGE, "num_classes": k})
-        yield Sound(name=f"LSTM_{k}", factory=lambda k=k: LSTM(k), arguments={**TOKENS, "num_classes": k})
-        yield Sound(name=f"Transformer_{k}", factory=lambda k=k: Transformer(k), arguments={**TOKENS, "num_classes": k})
-        yield Sound(name=f"Cosine16_{k}", factory=lambda k=k: Cosine(k, 16.0), arguments={**FLAT, "num_classes": k})
-    yield Sound(name="Cosine4", factory=lambda: Cosine(3, 4.0), arguments={**FLAT, "num_classes": 3})
-    yield Sound(name="LogSoftmaxNLL", factory=lambda: LogSoftmax(5), arguments={**flat5, "loss": "nll_loss"})
-    yield Sound(name="LogSoftmaxCE", factory=lambda: LogSoftmax(5), arguments=flat5, advice="outputs_are_logits")
-    yield Sound(name="SkorchNLL", factory=lambda: Softmax(5), arguments={**flat5, "loss": wants_probabilities})
-    yield Sound(name="Distance", factory=lambda: Distance(5), arguments=flat5)
-    for depth in (6, 20):
-        yield Sound(name=f"Deep_{depth}", factory=lambda d=depth: deep(d, 2), arguments=flat2)
-    yield Sound(name="SoftmaxAtEvaluation", factory=lambda: SoftmaxAtEvaluation(5), arguments=flat5)
-    yield Sound(name="ReturnsBoth", factory=lambda: ReturnsBoth(5), arguments=flat5)
-    yield Sound(name="ReturnsDict", factory=lambda: ReturnsDict(5), arguments=flat5)
-    yield Sound(name="ReturnsTuple", factory=lambda: ReturnsTuple(5), arguments=flat5)
-    yield Sound(name="ReturnsDataclass", factory=lambda: ReturnsDataclass(5), arguments=flat5)
-    yield Sound(name="Gated", factory=lambda: Gated(5), arguments=flat5)
-    yield Sound(name="ZeroHead", factory=lambda: ZeroHead(5), arguments=flat5)
-    yield Sound(name="UnitLogits", factory=lambda: UnitLogits(5), arguments=flat5)
-    yield Sound(name="SoftCapped", factory=lambda: SoftCapped(5), arguments=flat5)
-    for squeeze in (False, True):
-        yield Sound(
-            name=f"OneLogit_{squeeze}", factory=lambda s=squeeze: OneLogit(s), arguments={**flat2, "task": "binary"}
-        )
-    yield Sound(
-        name="OneLogitByHand",
-        factory=lambda: OneLogit(False),
-        arguments={**flat2, "task": "binary", "loss": bce_by_hand},
-    )
-    yield Sound(name="Multilabel", factory=lambda: MLP(6), arguments={**FLAT, "num_classes": 6, "task": "multilabel"})
-    yield Sound(name="Dense", factory=lambda: Conv1dHead(4), arguments={"input_shape": (4, 12), "num_classes": 4})
-    yield Sound(name="TwoInputs", factory=TwoInputs, arguments={"inputs": ids_and_mask, "num_classes": 3})
-    yield Sound(name="Focal", factory=lambda: MLP(5), arguments={**flat5, "loss": focal})
-    yield Sound(
-        name="Smoothed", factory=lambda: MLP(5), arguments={**flat5, "loss": nn.CrossEntropyLoss(label_smoothing=0.1)}
-    )
-    yield Sound(
-        name="Weighted",
-        factory=lambda: MLP(2),
-        arguments={**flat2, "loss": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0]))},
-    )
-    yield Sound(
-        name="PosWeight",
-        factory=lambda: OneLogit(True),
-        arguments={**flat2, "task": "binary", "loss": nn.BCEWithLogitsLoss(pos_weight=torch.tensor(9.0))},
-    )
-    for name, function in (
-        ("LogOfSoftmaxWithEpsilon", lambda z: torch.log(torch.softmax(z, dim=1) + 1e-8)),
-        ("MaskedClass", lambda z: z.masked_fill(torch.arange(5) == 4, -torch.inf)),
-        ("NegativeLogits", lambda z: -F.softplus(z)),
-        ("Scaled", lambda z: 0.01 * z),
-        ("CentredOverClasses", lambda z: z - z.mean(dim=1, keepdim=True)),
-    ):
-        advice = {"LogOfSoftmaxWithEpsilon": "outputs_are_logits", "MaskedClass": "no_class_is_privileged"}.get(name)
-        yield Sound(name=name, factory=lambda function=function: Applied(5, function), arguments=flat5, advice=advice)
-    yield Sound(name="MonteCarlo", factory=lambda: MonteCarlo(5), arguments=flat5, advice="evaluation_is_deterministic")
-    yield Sound(
-        name="Tagger",
-        factory=Tagger,
-        arguments={**TOKENS, "num_classes": 5, "logits": lambda out: out.transpose(1, 2)},
-    )
-    yield Sound(name="OwnTrainMode", factory=lambda: OwnTrainMode(5), arguments=flat5)
-    for threshold in (0.2, 0.5, 0.6, 0.9):
-        yield Sound(
-            name=f"Threshold_{threshold}",
-            factory=lambda: OneLogit(True),
-            arguments={
-                **flat2,
-                "task": "binary",
-                "predict": lambda model, x, t=threshold: (torch.sigmoid(model(x)) > t).long(),
-            },
-        )
-    yield Sound(
-        name="ArgmaxOfSoftmax",
-        factory=lambda: MLP(5),
-        arguments={**flat5, "predict": lambda model, x: torch.softmax(model(x), dim=1).argmax(dim=1)},
-    )
-    yield Sound(
-        name="SoftTargets",
-        factory=lambda: MLP(5),
-        arguments={**flat5, "targets": lambda y: 0.9 * F.one_hot(y, 5).float() + 0.02},
-    )
-    yield Sound(name="Hinge", factory=lambda: MLP(5), arguments={**flat5, "loss": nn.MultiMarginLoss()})
-    yield Sound(
-        name="Lazy",
-        factory=lambda: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3)),
-        arguments={**FLAT, "num_classes": 3},
-    )
-    yield Sound(name="Double", factory=lambda: MLP(3).double(), arguments={**FLAT, "num_classes": 3})
-    yield Sound(name="SharedInstance", factory=MLP(3), arguments={**FLAT, "num_classes": 3})
-    yield Sound(name="OneFeature", factory=lambda: nn.Linear(1, 2), arguments={"input_shape": (1,), "num_classes": 2})
-
-
-SOUND: tuple[Sound, ...] = tuple(_all())

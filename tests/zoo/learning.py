@@ -1,0 +1,202 @@
+"""Models that cannot learn, whatever the step size: nothing that trains is reached by a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tests.zoo import sound
+from tests.zoo.entry import Fault
+from tests.zoo.sound import BINARY, FLAT
+
+FLAT3 = {**FLAT, "num_classes": 3}
+
+
+class Frozen(sound.MLP):
+    """All parameters frozen, or all but the head."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__(classes)
+        self.requires_grad_(False)
+        if not faulty:
+            self.net[2].requires_grad_(True)
+
+
+class FrozenOneByOne(sound.MLP):
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__(classes)
+        for name, p in self.named_parameters():
+            p.requires_grad = not faulty and name.startswith("net.2")
+
+
+class FrozenBackbone(nn.Module):
+    """A pre-trained part and a new head; freezing is done after the head was put in, or before."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__()
+        self.backbone = nn.Linear(10, 16)
+        if faulty:
+            self.head = nn.Linear(16, classes)
+        for p in self.parameters():
+            p.requires_grad_(False)
+        if not faulty:
+            self.head = nn.Linear(16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.backbone(x)))
+
+
+class InList(nn.Module):
+    """Layers in a list of Python's own."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__()
+        layers = [nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, classes)]
+        self.layers = layers if faulty else nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class InDictionary(nn.Module):
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__()
+        parts = {"trunk": nn.Linear(10, 16), "head": nn.Linear(16, classes)}
+        self.parts = parts if faulty else nn.ModuleDict(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.parts["head"](torch.relu(self.parts["trunk"](x)))
+
+
+class PlainTensors(nn.Module):
+    """Weights that are tensors with requires_grad, and no parameters."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__()
+        weight = torch.randn(10, classes) / 3
+        self.weight = weight.requires_grad_() if faulty else nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+
+
+class Detached(sound.MLP):
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__(classes)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return scores.detach() if self.faulty else scores  # FAULT
+
+
+class UnderNoGrad(Detached):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(not self.faulty):
+            return self.net(x)  # FAULT
+
+
+class ThroughData(Detached):
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return scores.data if self.faulty else scores  # FAULT
+
+
+class ThroughNumpy(Detached):
+    """Scores that were lists in between."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return torch.tensor(scores.tolist()) if self.faulty else scores  # FAULT
+
+
+class Rounded(Detached):
+    """round() has a gradient of zero everywhere."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return torch.round(scores) if self.faulty else scores
+
+
+class AllZero(sound.MLP):
+    """Two layers of zeros in a row, without a bias at the end."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__(classes)
+        self.net[2] = nn.Linear(16, classes, bias=False)
+        nn.init.zeros_(self.net[2].weight)
+        if faulty:
+            nn.init.zeros_(self.net[0].weight)
+            nn.init.zeros_(self.net[0].bias)
+
+
+class ZeroTwice(nn.Module):
+    """One logit from two layers of zeros."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(10, 8, bias=False), nn.Linear(8, classes, bias=False)
+        nn.init.zeros_(self.second.weight)
+        if faulty:
+            nn.init.zeros_(self.first.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x))
+
+
+class ZeroGain(nn.Module):
+    """A gain of zero before a layer of zeros."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(10) if faulty else torch.ones(10))
+        self.head = nn.Linear(10, classes, bias=False)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.gain * x)
+
+
+def _learning() -> Iterator[Fault]:
+    rows: list[tuple[str, Callable[..., nn.Module], str]] = [
+        ("frozen_parameters", Frozen, "requires_grad_(False) on the whole model"),
+        ("frozen_parameters", FrozenOneByOne, "requires_grad = False in a loop"),
+        ("frozen_parameters", FrozenBackbone, "frozen after the head was replaced"),
+        ("unregistered_parameters", InList, "layers in a list"),
+        ("unregistered_parameters", InDictionary, "layers in a dict"),
+        ("unregistered_parameters", PlainTensors, "tensors that are no parameters"),
+        ("detached_graph", Detached, "detach()"),
+        ("detached_graph", UnderNoGrad, "no_grad in forward"),
+        ("detached_graph", ThroughData, ".data"),
+        ("detached_graph", ThroughNumpy, "through a list"),
+        ("degenerate_initialisation", AllZero, "two layers of zeros"),
+        ("degenerate_initialisation", ZeroTwice, "two layers of zeros without a bias"),
+        ("degenerate_initialisation", ZeroGain, "a gain of zero before a layer of zeros"),
+    ]
+    for cause, kind, words in rows:
+        yield Fault(
+            name=kind.__name__,
+            words=words,
+            cause=cause,
+            factory=lambda kind=kind: kind(3, faulty=True),
+            twin=lambda kind=kind: kind(3, faulty=False),
+            arguments=FLAT3,
+            located=cause == "detached_graph" and kind is not ThroughNumpy,
+            twin_advice=("every_parameter_learns",) if cause == "frozen_parameters" else (),
+        )
+    yield Fault(
+        name="InListOneLogit",
+        words="layers in a list, one logit",
+        cause="unregistered_parameters",
+        factory=lambda: InList(1, faulty=True),
+        twin=lambda: InList(1, faulty=False),
+        arguments=BINARY,
+        located=False,
+    )
+
+
+FAULTS = tuple(_learning())

@@ -1,0 +1,169 @@
+"""Losses of the user's own that have the fault in them: the activation applied inside, and what overflows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.zoo import sound
+from tests.zoo.entry import Factory, Fault
+from tests.zoo.normalised import FLAT5, MULTILABEL
+from tests.zoo.sound import BINARY, FLAT, IMAGE, Plain
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+TWO = {**FLAT, "num_classes": 2}
+WEIGHTS = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def softmax_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets)
+
+
+def log_softmax_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.nll_loss(F.log_softmax(F.softmax(logits, dim=-1), dim=-1), targets)
+
+
+def sigmoid_in_categorical_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(torch.sigmoid(logits), targets)
+
+
+def tanh_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(torch.tanh(logits), targets)
+
+
+def sigmoid_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.binary_cross_entropy_with_logits(logits.sigmoid(), targets)
+
+
+def softmax_in_bce(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.binary_cross_entropy_with_logits(logits.softmax(dim=1), targets)
+
+
+def nll_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.nll_loss(logits.softmax(dim=1), targets)
+
+
+class SoftmaxInModule(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = nn.CrossEntropyLoss()
+        self.softmax = nn.Softmax(dim=1)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+        return self.loss(self.softmax(logits), targets)
+
+
+class SoftmaxInCriterion(nn.CrossEntropyLoss):
+    """A subclass of torch's own loss that softmaxes first."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # FAULT
+        return super().forward(input.softmax(dim=1), target)
+
+
+class OwnCrossEntropy(nn.Module):
+    """Cross entropy as it should be, in a module of one's own."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits, targets)
+
+
+# Losses that overflow where cross entropy is finite.
+
+
+def log_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.nll_loss(torch.log(torch.softmax(logits, dim=1)), targets)
+
+
+def exponentials(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    picked = logits.exp().gather(1, targets.unsqueeze(1)).squeeze(1)
+    return -(picked / logits.exp().sum(dim=1)).log().mean()
+
+
+def log_of_sigmoid(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    p = torch.sigmoid(logits)
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+
+
+def log_of_exp(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return (torch.log(1 + torch.exp(logits)) - logits * targets).mean()
+
+
+def own_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits, targets)
+
+
+def own_bce(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]:
+    dense = {**IMAGE, "num_classes": 4}
+    softmax, sigmoid = "softmax_before_cross_entropy", "sigmoid_before_bce_with_logits"
+    plain = own_cross_entropy
+    yield "LossWithSoftmax", "softmax in the loss", softmax, Plain(5), FLAT5, softmax_in_loss, plain
+    yield "LossWithSoftmax_2", "softmax in the loss, 2 classes", softmax, Plain(2), TWO, softmax_in_loss, plain
+    yield "LossModuleWithSoftmax", "in a loss module", softmax, Plain(5), FLAT5, SoftmaxInModule(), OwnCrossEntropy()
+    yield "LossSubclassWithSoftmax", "in a subclass of torch's", softmax, Plain(5), FLAT5, SoftmaxInCriterion(), plain
+    yield "LossWithSoftmaxDense", "in the loss, (N, K, H, W)", softmax, _dense, dense, softmax_in_loss, plain
+    yield "LossOfLogSoftmax", "log_softmax of softmax", softmax, Plain(5), FLAT5, log_softmax_of_softmax, plain
+    yield (
+        "LossWithSigmoidCE",
+        "sigmoid in the loss",
+        "sigmoid_before_cross_entropy",
+        Plain(5),
+        FLAT5,
+        sigmoid_in_categorical_loss,
+        plain,
+    )
+    yield "LossWithTanh", "tanh in the loss", "bounded_logits", Plain(5), FLAT5, tanh_in_loss, plain
+    yield "LossWithSigmoid", "sigmoid in the loss", sigmoid, _one, BINARY, sigmoid_in_loss, own_bce
+    yield "LossWithSigmoidColumn", "sigmoid in the loss, (N, 1)", sigmoid, Plain(1), BINARY, sigmoid_in_loss, own_bce
+    yield "LossWithSigmoidMultilabel", "sigmoid in the loss", sigmoid, Plain(6), MULTILABEL, sigmoid_in_loss, own_bce
+    yield (
+        "LossWithSoftmaxMultilabel",
+        "softmax in the loss, several labels",
+        "softmax_before_bce_with_logits",
+        Plain(6),
+        MULTILABEL,
+        softmax_in_bce,
+        own_bce,
+    )
+    yield (
+        "LossWithNLLOfSoftmax",
+        "nll_loss of softmax in the loss",
+        "probabilities_into_nll_loss",
+        Plain(5),
+        FLAT5,
+        nll_of_softmax,
+        plain,
+    )
+    unstable = "unstable_loss"
+    yield "LogOfSoftmax", "log(softmax)", unstable, Plain(2), TWO, log_of_softmax, plain
+    yield "ExponentialsByHand", "exp over its sum, then log", unstable, Plain(2), TWO, exponentials, plain
+    yield "LogOfSigmoid", "log(sigmoid)", unstable, _one, BINARY, log_of_sigmoid, own_bce
+    yield "LogOfExp", "log(1 + exp)", unstable, _one, BINARY, log_of_exp, own_bce
+
+
+def _one() -> nn.Module:
+    return sound.OneLogit(True)
+
+
+def _dense() -> nn.Module:
+    return nn.Conv2d(3, 4, 3, padding=1)
+
+
+FAULTS = tuple(
+    Fault(
+        name=name,
+        words=words,
+        cause=cause,
+        factory=factory,
+        arguments={**arguments, "loss": wrong},
+        twin_arguments={"loss": right},
+    )
+    for name, words, cause, factory, arguments, wrong, right in _rows()
+)

@@ -1,0 +1,110 @@
+"""Models with more than one cause: each is reported, the root of the others first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.zoo import predictions
+from tests.zoo.entry import Fault
+from tests.zoo.sound import BINARY, FLAT
+
+FLAT3 = {**FLAT, "num_classes": 3}
+SOFTMAX = "softmax_before_cross_entropy"
+SIGMOID_BCE = "sigmoid_before_bce_with_logits"
+WRONG_MODE = "model_left_in_wrong_mode"
+LEAK, RANDOM = "examples_leak_across_batch", "evaluation_is_random"
+DISAGREES = "prediction_disagrees_with_logits"
+
+
+class Faulty(nn.Module):
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.faulty = faulty
+        self.net = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+class SoftmaxInList(nn.Module):
+    """Layers that are not registered, and a softmax at the end."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        layers = [nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3)]
+        self.layers = layers if faulty else nn.ModuleList(layers)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x.softmax(dim=1) if self.faulty else x  # FAULT
+
+
+class FrozenSoftmax(Faulty):
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__(faulty=faulty)
+        if faulty:
+            self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return scores.softmax(dim=1) if self.faulty else scores  # FAULT
+
+
+class SigmoidOutput(nn.Module):
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 1)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.head(x).squeeze(1)
+        return scores.sigmoid() if self.faulty else scores  # FAULT
+
+
+class SoftmaxOutput(Faulty):
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return scores.softmax(dim=1) if self.faulty else scores  # FAULT
+
+
+class DropoutOverBatch(Faulty):
+    """Dropout that stays on, and a mean over the batch taken off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.faulty:
+            x = F.dropout(x, 0.2)  # FAULT
+            x = x - x.mean(dim=0)  # FAULT
+        return self.net(x)
+
+
+def _several() -> Iterator[Fault]:
+    over_the_batch = {**FLAT3, "predict": predictions.over_the_batch}
+    leaves_train_mode = {**FLAT3, "predict": predictions.leaves_train_mode}
+    best = {"predict": predictions.best}
+    signed, unsigned = {**BINARY, "targets": "signed"}, {"targets": "float_index"}
+    rows: list[tuple[str, str, str, str, Callable[..., nn.Module], dict[str, Any], dict[str, Any]]] = [
+        ("SoftmaxInList", SOFTMAX, "unregistered_parameters", "layers in a list", SoftmaxInList, FLAT3, {}),
+        ("FrozenSoftmax", SOFTMAX, "frozen_parameters", "all parameters frozen", FrozenSoftmax, FLAT3, {}),
+        ("SoftmaxOverBatch", SOFTMAX, DISAGREES, "argmax over the batch", SoftmaxOutput, over_the_batch, best),
+        ("SoftmaxTrainMode", SOFTMAX, WRONG_MODE, "model.train() in predict", SoftmaxOutput, leaves_train_mode, best),
+        ("SigmoidSigned", SIGMOID_BCE, "signed_targets", "targets of -1 and 1", SigmoidOutput, signed, unsigned),
+        ("DropoutOverBatch", RANDOM, LEAK, "the mean over the batch taken off", DropoutOverBatch, FLAT3, {}),
+    ]
+    first = {SOFTMAX: "softmax", SIGMOID_BCE: "sigmoid", RANDOM: "F.dropout without training="}
+    for name, cause, other, words, kind, arguments, twin_arguments in rows:
+        yield Fault(
+            name=name,
+            words=f"{first[cause]}; {words}",
+            cause=cause,
+            also=(other,),
+            factory=lambda kind=kind: kind(faulty=True),
+            twin=lambda kind=kind: kind(faulty=False),
+            arguments=arguments,
+            twin_arguments=twin_arguments,
+        )
+
+
+FAULTS = tuple(_several())

@@ -1,0 +1,59 @@
+"""What a user reads of each cause: the text of the first failure of one model that has it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from pytest_logits.report import failure_text
+from tests.zoo import table
+from tests.zoo.families import CAUSES, FAULTS, run
+
+# One model for each cause: the style in which most people meet it.
+MODELS = {
+    "bounded_logits": "ReLUModule_10",
+    "broadcast_targets": "ColumnAgainstFlat",
+    "degenerate_initialisation": "AllZero",
+    "detached_graph": "Detached",
+    "evaluation_is_random": "Dropped",
+    "examples_leak_across_batch": "MixesRows",
+    "frozen_parameters": "FrozenBackbone",
+    "labels_out_of_range": "LabelsFromOne",
+    "log_probabilities_into_cross_entropy": "LogSoftmaxModuleCE",
+    "logits_into_bce_loss": "LogitsIntoBCEByHand",
+    "logits_into_nll_loss": "LogitsIntoNLL",
+    "model_left_in_wrong_mode": "BackToTrainMode",
+    "non_finite_values": "root_of_negative",
+    "output_ignores_input": "WrongName",
+    "output_shape_depends_on_batch": "SqueezeAll",
+    "prediction_disagrees_with_logits": "HalfOnLogits",
+    "probabilities_into_nll_loss": "SoftmaxIntoNLL",
+    "random_state_reset": "Reseeded",
+    "sigmoid_before_bce_with_logits": "SigmoidOneLogit",
+    "sigmoid_before_cross_entropy": "SigmoidModule",
+    "signed_targets": "SignedTargets",
+    "single_column_cross_entropy": "OneColumn",
+    "softmax_before_bce_with_logits": "SoftmaxMultilabel",
+    "softmax_before_cross_entropy": "SoftmaxModule_10",
+    "softmax_over_wrong_dim": "over_batch",
+    "unnormalised_targets": "SmoothedByHand",
+    "unregistered_parameters": "InList",
+    "unstable_loss": "LogOfSoftmax",
+    "wrong_number_of_outputs": "PretrainedHead",
+    "wrong_target_dtype": "FloatTargets",
+}
+
+
+@pytest.mark.parametrize("cause", MODELS)
+def test_the_text_of_a_finding(cause: str, snapshot: SnapshotAssertion):
+    (fault,) = (fault for fault in FAULTS if fault.name == MODELS[cause])
+    first = table.found(fault, run(fault))[0]
+    assert first.verdict.cause == cause
+    text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", failure_text(first))
+    assert re.sub(r"(\.py):\d+", r"\1:LINE", text) == snapshot
+
+
+def test_every_cause_has_its_text_held():
+    assert sorted(MODELS) == sorted(CAUSES)
