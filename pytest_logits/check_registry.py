@@ -26,6 +26,7 @@ class Check:
     tags: tuple[str, ...]
     function: CheckFunction
     doc: str
+    root: bool = False
 
     @property
     def summary(self) -> str:
@@ -36,8 +37,11 @@ class Check:
 _checks: dict[str, Check] = {}
 
 
-def check(*, claim: str, tags: tuple[str, ...]) -> Callable[[CheckFunction], CheckFunction]:
-    """Declare the decorated ``(subject) -> Verdict`` a check. Its name is the function's, its docstring its page."""
+def check(*, claim: str, tags: tuple[str, ...], root: bool = False) -> Callable[[CheckFunction], CheckFunction]:
+    """Declare the decorated ``(subject) -> Verdict`` a check. Its name is the function's, its docstring its page.
+
+    What a ``root`` check finds explains what others then see, so it comes first in its tag.
+    """
 
     def declare(function: CheckFunction) -> CheckFunction:
         name = function.__name__
@@ -46,17 +50,20 @@ def check(*, claim: str, tags: tuple[str, ...]) -> Callable[[CheckFunction], Che
             raise ValueError(f"check {name!r} has no docstring; it is the check's page")
         if not claim or not tags:
             raise ValueError(f"check {name!r} needs a claim and at least one tag")
-        _checks[name] = Check(name=name, claim=claim, tags=tags, function=function, doc=doc)
+        _checks[name] = Check(name=name, claim=claim, tags=tags, function=function, doc=doc, root=root)
         return function
 
     return declare
 
 
 def all_checks() -> tuple[Check, ...]:
-    """Every check, in alphabetical order within its first tag: outputs, loss, learning, data."""
+    """Every check, in the order of first tags, outputs, loss, learning, data; in each the roots first, then by name."""
     for name in builtin_check_names():
         importlib.import_module(f"pytest_logits.checks.{name}")
     order = ("outputs", "loss", "learning", "data")
     return tuple(
-        sorted(_checks.values(), key=lambda c: (order.index(c.tags[0]) if c.tags[0] in order else len(order), c.name))
+        sorted(
+            _checks.values(),
+            key=lambda c: (order.index(c.tags[0]) if c.tags[0] in order else len(order), not c.root, c.name),
+        )
     )

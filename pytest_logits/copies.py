@@ -41,6 +41,12 @@ class _Facts:
     special_tokens: frozenset[int]
 
 
+def evaluating(model: nn.Module) -> nn.Module:
+    """The model in eval mode. A user's own ``eval`` may return nothing."""
+    model.eval()
+    return model
+
+
 class Copies(ABC):
     """The models of one registration. Nothing here is random but through the session's seed and the model's name."""
 
@@ -63,8 +69,10 @@ class Copies(ABC):
         """
         model = self._make()
         if any(is_lazy(p) for p in model.parameters()):
-            self.materialise(model.train())
-        return model.train()
+            model.train()
+            self.materialise(model)
+        model.train()
+        return model
 
     @abstractmethod
     def materialise(self, model: nn.Module) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_logits.copies import evaluating
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
 from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
 from pytest_logits.stakes import Stakes
-from pytest_logits.subject import Subject
+from pytest_logits.subject import BENT, Subject
 
 # Below this share of a floor, outputs behind it are excluded: nothing confined gets below the floor itself.
 GOAL = 0.8
@@ -77,6 +78,7 @@ class LearningRun:
     """The traces, with the stakes they are judged by."""
 
     def __init__(self, subject: Subject) -> None:
+        subject.require_range()
         self.subject = subject
         self.batch = subject.separable_batch()
         self.stakes = Stakes.of(subject, self.batch.labels)
@@ -126,7 +128,7 @@ class LearningRun:
         """Whether inputs that differ got equal logits at every step, and get them from scattered parameters too."""
         if not self.batch.distinct or any(trace.rows_differ for trace in self.traces):
             return False
-        logits = self.subject.scores(self.subject.scattered(1.0).eval(), self.batch.inputs, purpose="alike")
+        logits = self.subject.scores(evaluating(self.subject.scattered(BENT)), self.batch.inputs, purpose="alike")
         return not bool((logits != logits[:1]).any())
 
     def evidence(self) -> dict[str, Any]:

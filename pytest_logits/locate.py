@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
@@ -63,14 +64,15 @@ class _Recorder(TorchFunctionMode):
             # An operation in place writes over what it is given.
             source = source.clone()
         result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
-            frame = sys._getframe(1)
-            place, module = _calling_line(frame), _calling_module(frame)
-            kept = result.detach().clone() if self._copies or result.numel() == self._size else None
+        frame = sys._getframe(1)
+        made = tensors_in(result)
+        place, module = (_calling_line(frame), _calling_module(frame)) if made else (None, None)
+        for tensor in made:
+            kept = tensor.detach().clone() if self._copies or tensor.numel() == self._size else None
             name = getattr(func, "__name__", str(func))
             given = any(t.requires_grad for t in tensors_in([*args, *(kwargs or {}).values()]))
-            cuts = given and result.is_floating_point() and not result.requires_grad
-            self.operations.append(Operation(name, source, shape, result, kept, place, module, cuts))
+            cuts = given and tensor.is_floating_point() and not tensor.requires_grad
+            self.operations.append(Operation(name, source, shape, tensor, kept, place, module, cuts))
         return result
 
 
@@ -106,12 +108,17 @@ def record(call: Callable[[], Any], *, size: int | None = None, copies: bool = F
 
 def producer(operations: list[Operation], final: Tensor) -> Operation | None:
     """The first operation whose result already has the final values, in any order: what follows only moves them."""
-    wanted = final.detach().flatten().sort().values
+    wanted = _sorted(final.detach())
     for operation in operations:
         values = operation.values
-        if values is not None and values.dtype == wanted.dtype and torch.equal(values.flatten().sort().values, wanted):
+        if values is not None and values.dtype == wanted.dtype and torch.equal(_sorted(values), wanted):
             return operation
     return None
+
+
+def _sorted(values: Tensor) -> Tensor:
+    # NaN equals nothing, itself included; what scattered parameters overflow to is the same NaN all the way.
+    return values.flatten().nan_to_num(nan=0.5).sort().values if values.is_floating_point() else values.flatten().sort().values
 
 
 def activation_place(subject: Subject, *, amount: float) -> Location | None:
@@ -138,7 +145,7 @@ def activation_place(subject: Subject, *, amount: float) -> Location | None:
 
 def reshape_place(subject: Subject, count: int) -> Location | None:
     """Where the batch axis is lost: the last call that is given ``count`` rows and returns another number."""
-    model = subject.fresh().eval()
+    model = evaluating(subject.fresh())
     seed_everything(subject.seed("locate"))
     inputs = subject.inputs(count, "shape")
     operations: list[Operation] = []
@@ -253,9 +260,13 @@ def loss_place(subject: Subject) -> Location | None:
 
 
 def definition(function: Any, note: str) -> Location | None:
-    """Where a function of the user's is defined; None for what has no code of its own."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return None if code is None else at(code.co_filename, code.co_firstlineno, note=note)
+    """Where a function of the user's is defined; None for what has no code of its own, and for torch's."""
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function), "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    if code is None or code.co_filename.startswith(TORCH):
+        return None
+    return at(code.co_filename, code.co_firstlineno, note=note)
 
 
 def at(file: str, line: int, *, note: str = "") -> Location:

@@ -176,8 +176,9 @@ def least_loss(
     *,
     through: Callable[[Tensor], Tensor],
     margins: tuple[float, ...] = MARGINS,
+    direction: Tensor | None = None,
 ) -> float:
-    """The least loss over scores ``through(m * d)``, d being +1 for the true class and -1 elsewhere.
+    """The least loss over scores ``through(m * d)``; d is ``direction``, else +1 for the true class and -1 elsewhere.
 
     For cross entropy and BCE in all their forms the optimum has this shape by symmetry; for any loss it is a value
     that free logits reach, so a model that is kept above it is kept from its minimum. Scores are searched on a grid of
@@ -186,7 +187,7 @@ def least_loss(
 
     Returns NaN where the loss refuses all of them.
     """
-    direction = _direction(labels, like)
+    direction = _direction(labels, like) if direction is None else direction
 
     def value(margin: float) -> float:
         try:
@@ -207,40 +208,6 @@ def least_loss(
             least = min(least, at_a, at_b)
             low, high = (low, b) if at_a < at_b else (a, high)
     return least if math.isfinite(least) else math.nan
-
-
-def activation_inside(loss: LossFunction, labels: Tensor, scores: Tensor, *, form: Form) -> str | None:
-    """The cause that a loss of the user's own has in itself: it equals a torch loss on activated scores.
-
-    Args:
-        loss: ``(scores, labels) -> scalar``.
-        labels: int64 (N,).
-        scores: drawn ones, (N, K, ...), (N, 1) or (N,).
-        form: what the loss is over.
-    """
-    index = "index" if form == "categorical" else None
-    targets = encode_targets(labels, scores, encoding=index, form=form)
-    wide = scores.ndim > 1 and scores.shape[1] > 1
-    made: dict[str, Callable[[], Tensor]] = {}
-    if wide and form == "categorical":
-        softmax = F.softmax(scores, dim=1)
-        made["softmax_before_cross_entropy"] = lambda: F.cross_entropy(softmax, targets)
-        made["sigmoid_before_cross_entropy"] = lambda: F.cross_entropy(torch.sigmoid(scores), targets)
-        made["bounded_logits"] = lambda: F.cross_entropy(torch.tanh(scores), targets)
-        made["probabilities_into_nll_loss"] = lambda: F.nll_loss(softmax, targets)
-    if form == "bernoulli":
-        made["sigmoid_before_bce_with_logits"] = lambda: F.binary_cross_entropy_with_logits(scores.sigmoid(), targets)
-    if wide and form == "bernoulli":
-        softmax = F.softmax(scores, dim=1)
-        made["softmax_before_bce_with_logits"] = lambda: F.binary_cross_entropy_with_logits(softmax, targets)
-    try:
-        value = float(loss(scores, labels))
-    except (RuntimeError, ValueError, IndexError):
-        return None
-    for cause, make in made.items():
-        if math.isclose(value, float(make()), rel_tol=1e-5):
-            return cause
-    return None
 
 
 def known_nature(loss: Any) -> Nature | None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.subject import Subject
 
@@ -193,7 +194,7 @@ def _used(subject: Subject, names: list[str]) -> set[str]:
 def _move_logits(subject: Subject, names: Iterable[str]) -> bool:
     """Whether other values of these parameters give other logits."""
     inputs = subject.inputs(SCAN_ROWS, "graph")
-    model = subject.fresh().eval()
+    model = evaluating(subject.fresh())
     before = subject.scores(model, inputs, purpose="moves")
     named = dict(model.named_parameters())
     with torch.no_grad():

@@ -29,6 +29,10 @@ PILE_SCALES = 3
 # row's least score moved to 0 is 0 exactly once in each row.
 CLIPPED_SETTINGS = 16
 CLIPPED_SHARE = 0.1
+# softmax(z) + epsilon, or exp(z) / (sum + epsilon), have row sums that are all alike and near 1. Free scores that are
+# not negative do not have 32 row sums within a ten-thousandth of each other.
+SUM_SLACK = 1e-4
+NEAR_ONE = 0.01
 # Row sums of scores in the hundreds of thousands, by hand in float32: 1e5 units of 1.2e-7.
 COARSE = 0.02
 # Rows whose norms agree to a hundredth over every row and every parameter scale are normalised: free scores spread over
@@ -68,6 +72,8 @@ class Extent:
     low: float = math.inf
     high: float = -math.inf
     sum_gap: float = 0.0
+    least_sum: float = math.inf
+    largest_sum: float = -math.inf
     log_gap: float = 0.0
     shortest: float = math.inf
     longest: float = 0.0
@@ -88,26 +94,40 @@ class Extent:
         scores = scores.unsqueeze(1) if scores.ndim < 2 else scores.movedim(1, -1).flatten(0, -2)
         self.tolerance = row_sum_tolerance(scores.dtype, scores.shape[1])
         scores = scores.double()
+        self.width = scores.shape[1]
         finite = scores.isfinite().all(dim=1)
         self.dropped += int((~finite).sum())
+        self._range(scores, keep=keep)
         scores = scores[finite]
         if scores.numel() == 0:
             return
-        self.width = scores.shape[1]
         self.rows += len(scores)
-        self.low = min(self.low, float(scores.min()))
-        self.high = max(self.high, float(scores.max()))
         norms = scores.norm(dim=1)
         self.shortest, self.longest = min(self.shortest, float(norms.min())), max(self.longest, float(norms.max()))
-        sum_gap, log_gap = float((scores.sum(dim=1) - 1).abs().max()), float(scores.logsumexp(dim=1).abs().max())
-        if not coarse or sum_gap > COARSE:
-            self.sum_gap = max(self.sum_gap, sum_gap)
+        sums, log_gap = scores.sum(dim=1), float(scores.logsumexp(dim=1).abs().max())
+        if coarse:
+            # A softmax by hand without care underflows to rows of less than 1, which say nothing.
+            sums = sums[(sums - 1 > COARSE) | ((1 - sums > COARSE) & (self.low < 0))]
+        if len(sums):
+            self.sum_gap = max(self.sum_gap, float((sums - 1).abs().max()))
+            self.least_sum = min(self.least_sum, float(sums.min()))
+            self.largest_sum = max(self.largest_sum, float(sums.max()))
         if not coarse or log_gap > COARSE:
             self.log_gap = max(self.log_gap, log_gap)
+        if keep and not coarse:
+            self.mild.append(scores)
+
+    def _range(self, scores: Tensor, *, keep: bool) -> None:
+        """Note the ends of all finite values, also of rows that have others; plus infinity is an end, NaN is none."""
+        values = scores[scores.isfinite()]
+        if bool((scores == math.inf).any()):
+            self.high = math.inf
+        if values.numel() == 0:
+            return
+        self.low = min(self.low, float(values.min()))
+        self.high = max(self.high, float(values.max()))
         if keep:
-            self.samples.append(scores.flatten())
-            if not coarse:
-                self.mild.append(scores)
+            self.samples.append(values)
 
     def _sum_other_axes(self, scores: Tensor) -> None:
         """Note the axes other than that of the classes along which everything so far, or its exponential, sums to 1."""
@@ -124,7 +144,8 @@ class Extent:
     def holds(self, region: Region) -> bool:
         """Whether every output so far lies in the region."""
         if region == "simplex":
-            return self.width > 1 and self.low >= 0 and self.sum_gap <= self.tolerance
+            alike = self.largest_sum - self.least_sum <= max(self.tolerance, SUM_SLACK)
+            return self.width > 1 and self.low >= 0 and alike and self.sum_gap <= NEAR_ONE
         if region == "wrong_simplex":
             return self.wrong_axis is not None
         if region == "log_simplex":

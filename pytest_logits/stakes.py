@@ -23,6 +23,7 @@ class Stakes:
     subject: Subject
     labels: Tensor
     like: Tensor
+    downhill: Tensor | None
     least: float
     at_zero: float
 
@@ -36,10 +37,11 @@ class Stakes:
             labels = labels.view(-1, *(1 for _ in dense)).expand(-1, *dense)
         like = sample.new_zeros((len(labels), *sample.shape[1:]))
         link = subject.nature.link
+        downhill = _downhill(subject, labels, like)
         with torch.no_grad():
-            least = least_loss(subject.loss, labels, like, through=link)
+            least = least_loss(subject.loss, labels, like, through=link, direction=downhill)
             at_zero = float(subject.loss(link(like), labels))
-        return cls(subject, labels, like, least, at_zero)
+        return cls(subject, labels, like, downhill, least, at_zero)
 
     @property
     def width(self) -> int:
@@ -52,7 +54,13 @@ class Stakes:
 
         def least(prepare: Callable[[Tensor], Tensor]) -> float:
             with torch.no_grad():
-                return least_loss(self.subject.loss, self.labels, self.like, through=lambda z: link(inner(prepare(z))))
+                return least_loss(
+                    self.subject.loss,
+                    self.labels,
+                    self.like,
+                    through=lambda z: link(inner(prepare(z))),
+                    direction=self.downhill,
+                )
 
         floor = least(lambda z: z)
         # On a sphere, what a categorical loss ignores, a constant per row, is better spent on the margin.
@@ -66,3 +74,18 @@ class Stakes:
     def is_material(self, floor: float) -> bool:
         """Whether the floor hides a share of the loss that is worth a failure."""
         return is_material(floor, self.least, self.at_zero)
+
+
+def _downhill(subject: Subject, labels: Tensor, like: Tensor) -> Tensor | None:
+    """The signs in which the loss falls from equal scores; None where a score has no gradient there.
+
+    They follow the targets as the loss has them, also where those are another class than the label says.
+    """
+    leaf = like.clone().requires_grad_()
+    loss = subject.loss(subject.nature.link(leaf), labels)
+    if not loss.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(loss, leaf, allow_unused=True)
+    if gradient is None or not bool((gradient.isfinite() & (gradient != 0)).all()):
+        return None
+    return -gradient.sign()

@@ -114,8 +114,24 @@ class Subject(Feeding):
 
     @cached_property
     def sample_logits(self) -> Tensor:
-        """Scores of a fresh copy on random inputs, detached, (16, K, ...), (16, 1) or (16,)."""
-        return self.extract(self.sample_output).detach()
+        """Scores of a fresh copy on random inputs, detached, (16, K, ...), (16, 1) or (16,).
+
+        Raises:
+            DoesNotApply: they have another number of rows, which output_shape_is_stable reports.
+        """
+        found = self.extract(self.sample_output).detach()
+        if found.shape[:1] != (SCAN_ROWS,):
+            shape = tuple(found.shape)
+            raise DoesNotApply(f"a batch of {SCAN_ROWS} gives logits of shape {shape}, see output_shape_is_stable")
+        return found
+
+    def require_rows(self) -> None:
+        """Say that a check does not apply where the logits have no row for each example.
+
+        Raises:
+            DoesNotApply: they have not.
+        """
+        _ = self.sample_logits
 
     @cached_property
     def nature(self) -> Nature:
@@ -270,6 +286,15 @@ class Subject(Feeding):
         if self.refusal is not None:
             said = str(self.refusal).splitlines()[0]
             raise DoesNotApply(f"{self.loss_name} refuses its targets, see targets_fit_loss: {said}")
+
+    def require_range(self) -> None:
+        """Say that a check does not apply where the loss raises on the model's own scores, as BCE on logits does.
+
+        Raises:
+            DoesNotApply: it does.
+        """
+        if self.nature.takes == "probabilities" and self.nature.form == "bernoulli" and not self.scan.holds("unit"):
+            raise DoesNotApply(f"{self.loss_name} takes probabilities and the outputs are none, see outputs_are_logits")
 
     def decide(self, logits: Tensor) -> Tensor:
         """The decisions that the loss implies: class indices (N, ...), or multi-hot (N, K)."""

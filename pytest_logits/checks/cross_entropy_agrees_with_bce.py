@@ -117,7 +117,7 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
         )
     numbers = _disagreement(subject, reference, *found)
     assert numbers is not None
-    cause = "signed_targets" if bool((subject.targets(found[1], found[0]) < 0).any()) else None
+    cause = _cause_in_targets(subject, reference, *found, value=numbers["loss"])
     finite = torch.tensor(numbers["loss"]).isfinite() and torch.tensor(numbers["gradient"]).isfinite().all()
     return Verdict(
         outcome="failed",
@@ -128,6 +128,18 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
         counterexample=numbers,
         evidence={"reference": reference.name},
     )
+
+
+def _cause_in_targets(
+    subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor, *, value: float
+) -> str | None:
+    """What the targets are to blame for: outside [0, 1], or those of the other class."""
+    targets = subject.targets(labels, scores)
+    if bool((targets < 0).any()):
+        return "signed_targets"
+    bound, _ = reference.tolerance(scores, labels)
+    swapped = abs(value - float(reference.value(scores.double(), 1 - labels))) <= bound
+    return "labels_out_of_range" if bool((targets > 1).any()) or swapped else None
 
 
 def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:

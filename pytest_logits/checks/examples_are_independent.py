@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.locate import leak_place
 from pytest_logits.structures import index_rows, tensors_in
@@ -26,12 +27,13 @@ def examples_are_independent(subject: Subject) -> Verdict:
 
     Causes: examples_leak_across_batch, softmax_over_wrong_dim.
     """
+    subject.require_rows()
     inputs, others = subject.inputs(ROWS, "independent"), subject.inputs(ROWS, "other examples")
     if not _replaceable(inputs) or not _replaceable(others):
         return not_applicable("inputs= gives no tensor with one row per example")
     gaps = []
     for amount in (0.0, 1.0, BENT):
-        model = subject.scattered(amount).eval()
+        model = evaluating(subject.scattered(amount))
         for kept in (0, ROWS // 2):
             mixed = _keep_one(inputs, others, kept)
             first, second = (subject.scores(model, batch, purpose="independent") for batch in (inputs, mixed))

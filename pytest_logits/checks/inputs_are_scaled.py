@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.own_training import users_batches
 from pytest_logits.structures import tensors_in
@@ -70,7 +71,7 @@ _NORMALISATIONS = (
 
 def _first_layer(subject: Subject) -> str | None:
     """The name of the normalisation that the inputs meet first, if it is one."""
-    model = subject.fresh().eval()
+    model = evaluating(subject.fresh())
     met: list[nn.Module] = []
     handles = [
         module.register_forward_pre_hook(lambda module, inputs: met.append(module))

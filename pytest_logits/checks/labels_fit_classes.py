@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
-from pytest_logits.copies import SubjectError
+from pytest_logits.copies import SubjectError, evaluating
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.own_training import users_batches
 from pytest_logits.subject import Subject
@@ -29,7 +29,7 @@ def labels_fit_classes(subject: Subject) -> Verdict:
         return not_applicable("no batches= is registered")
     if subject.has_single_column:
         return not_applicable("with one score per example no target fits cross entropy")
-    model, kinds = subject.fresh().eval(), []
+    model, kinds = evaluating(subject.fresh()), []
     for number, (x, y) in enumerate(users_batches(subject), 1):
         if not isinstance(y, Tensor) or y.ndim == 0:
             kind = type(y).__name__ if not isinstance(y, Tensor) else "a tensor without a batch axis"

@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
-from pytest_logits.copies import SubjectError
+from pytest_logits.copies import SubjectError, evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import reshape_place
@@ -32,7 +32,7 @@ def output_shape_is_stable(subject: Subject) -> Verdict:
     Causes: output_shape_depends_on_batch, examples_leak_across_batch, wrong_number_of_outputs,
     single_column_cross_entropy.
     """
-    model = subject.fresh().eval()
+    model = evaluating(subject.fresh())
     seen: dict[int, _Observed] = {}
 
     def observe(count: int) -> _Observed:

@@ -8,19 +8,18 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
-from pytest_logits import data
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Proof, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.inside import FITTED, HELD_OUT, activation_inside
 from pytest_logits.locate import activation_place, loss_place
-from pytest_logits.losses import Form, activation_inside, known_nature
+from pytest_logits.losses import Form, known_nature
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, SCATTER, Subject
 
-# Batches on which a loss is held against the activated ones; one that equals them all by chance does not exist.
-DRAWS = 4
 # Where scattered parameters overflow, as in deep models without normalisation, three finite settings are looked at;
 # scores beyond 1 are then no softmax, sigmoid or tanh.
 ENOUGH = 3 * SCAN_ROWS
@@ -38,7 +37,11 @@ IN_WORDS: dict[Region, str] = {
 }
 
 
-@check(claim="the outputs are what the loss takes, for every setting of the parameters", tags=("outputs", "exact"))
+@check(
+    claim="the outputs are what the loss takes, for every setting of the parameters",
+    tags=("outputs", "exact"),
+    root=True,
+)
 def outputs_are_logits(subject: Subject) -> Verdict:
     """The outputs range over everything the loss can take: an activation in front of it does not confine them.
 
@@ -75,26 +78,24 @@ def _inside_the_loss(subject: Subject) -> Verdict | None:
     if known_nature(subject.loss_object) is not None or subject.has_single_column or subject.refusal is not None:
         return None
     form: Form = "categorical" if subject.spec.task == "multiclass" else "bernoulli"
-    causes = set()
-    for draw in range(DRAWS):
-        rng = data.generator(subject.seed(f"inside the loss {draw}"))
-        scores = (2 * torch.randn(subject.sample_logits.shape, generator=rng)).to(subject.dtype)
-        labels = data.random_labels(len(scores), subject.num_classes, rng, multilabel=subject.multilabel)
-        labels = (
-            labels.view(-1, *(1 for _ in scores.shape[2:])).expand(-1, *scores.shape[2:]) if scores.ndim > 2 else labels
-        )
-        causes.add(activation_inside(subject.loss, labels, scores, form=form))
-    (cause, *more) = causes
-    if cause is None or more:
+    cause = activation_inside(
+        subject.loss,
+        trailing=tuple(subject.sample_logits.shape[1:]),
+        form=form,
+        multilabel=subject.multilabel,
+        dtype=subject.dtype,
+        seed=subject.seed("inside the loss"),
+    )
+    if cause is None:
         return None
     return Verdict(
         outcome="failed",
         cause=cause,
-        measured=f"on {DRAWS} drawn batches of logits {subject.loss_name} equals a loss of activated logits",
+        measured=f"on {FITTED + HELD_OUT} drawn rows of logits {subject.loss_name} equals a loss of activated logits",
         expected="the same loss of the logits themselves",
         location=loss_place(subject),
         counterexample={"logits": [[0.0, 0.0]], "note": "any logits: the activation is inside the loss"},
-        evidence={"draws": DRAWS},
+        evidence={"draws": FITTED + HELD_OUT},
     )
 
 
@@ -230,7 +231,7 @@ def _range(scan: Extent) -> str:
 
 def _smallest_batch(subject: Subject, region: Region) -> dict[str, Any] | None:
     """The smallest batch whose outputs lie in the region, for the reader to try by hand."""
-    model = subject.fresh().eval()
+    model = evaluating(subject.fresh())
 
     def outputs(count: int) -> torch.Tensor:
         return subject.scores(model, subject.inputs(count, "smallest batch"), purpose="smallest batch")

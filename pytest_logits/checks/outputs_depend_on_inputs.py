@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.structures import tensors_in
@@ -20,13 +21,14 @@ def outputs_depend_on_inputs(subject: Subject) -> Verdict:
 
     Causes: output_ignores_input, bounded_logits.
     """
+    subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "depend")
     rows = [t for t in tensors_in(inputs) if t.ndim and len(t) == SCAN_ROWS]
     if not any(bool((t != t[:1]).any()) for t in rows):
         return not_applicable("inputs= gives sixteen equal examples")
     spreads = []
     for amount in SETTINGS:
-        logits = subject.scores(subject.scattered(amount).eval(), inputs, purpose="depend")
+        logits = subject.scores(evaluating(subject.scattered(amount)), inputs, purpose="depend")
         spreads.append(float((logits - logits[:1]).abs().max()))
         if bool((logits != logits[:1]).any()):
             return passed(f"the logits of {SCAN_ROWS} inputs differ by up to {spreads[-1]:.3g}")

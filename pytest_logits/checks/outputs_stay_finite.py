@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.locate import first_place
@@ -27,11 +28,12 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
 
     Causes: non_finite_values.
     """
+    subject.require_rows()
     rows = subject.inputs(SCAN_ROWS, "finite")
     scales = SCALES if isinstance(rows, Tensor) and rows.is_floating_point() and subject.spec.inputs is None else (1.0,)
 
     def broken(scale: float, count: int) -> Tensor | None:
-        model = subject.fresh() if count == SCAN_ROWS else subject.fresh().eval()
+        model = subject.fresh() if count == SCAN_ROWS else evaluating(subject.fresh())
         try:
             bad = _bad(_logits(subject, model, scale, count))
         except (RuntimeError, ValueError, IndexError):
@@ -63,7 +65,7 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
         expected="finite logits",
         location=first_place(
             subject,
-            subject.fresh() if count == SCAN_ROWS else subject.fresh().eval(),
+            subject.fresh() if count == SCAN_ROWS else evaluating(subject.fresh()),
             lambda operation: not bool(operation.result.isfinite().all()),
             count=count,
         ),

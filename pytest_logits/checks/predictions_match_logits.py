@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.locate import definition
@@ -24,6 +25,8 @@ VARIANTS = 2
 THRESHOLD = 0.5
 WIDTH = 0.005
 SWEEP = 128
+# So many labels of a multi-label head are followed.
+COLUMNS = 3
 ZOOMS = 5
 
 
@@ -47,7 +50,7 @@ def predictions_match_logits(subject: Subject) -> Verdict:
     looks_like, disagreement = set(_SLIPS), None
     for amount in AMOUNTS:
         for variant in range(VARIANTS):
-            model = subject.scattered(amount, variant).eval()
+            model = evaluating(subject.scattered(amount, variant))
             inputs = subject.inputs(SCAN_ROWS, f"predict {variant}")
             logits = subject.scores(model, inputs, purpose="predict")
             first = amount == AMOUNTS[0] and variant == 0
@@ -72,7 +75,7 @@ def predictions_match_logits(subject: Subject) -> Verdict:
     if compared == 0 or len(classes) < 2:
         return inconclusive(f"{compared} confident rows, of {len(classes)} classes; two classes are needed")
     threshold = _threshold(subject)
-    if threshold is not None and all(abs(side - THRESHOLD) < WIDTH for side in threshold):
+    if threshold is not None and _is_half(threshold):
         return _half(subject, *threshold)
     followed = "" if threshold is None else f"; it changes at logit {threshold[1]:.3f}"
     return passed(
@@ -82,26 +85,42 @@ def predictions_match_logits(subject: Subject) -> Verdict:
 
 
 def _threshold(subject: Subject) -> tuple[float, float] | None:
-    """The highest logit predicted 0 and the lowest predicted 1 on a line between two inputs, followed to a hair.
+    """Where the first of a few logits changes its decision: the highest predicted 0 and the lowest predicted 1.
 
-    None where there is no such line: the inputs are no floats, the model has more than one logit, or the logits of the
-    inputs at hand do not reach from below 0 to above 0.5.
+    None where it cannot be followed: the inputs are no floats, the decision is between classes, or the logits of the
+    inputs at hand do not reach from below 0 to above 0.5. Of several thresholds the first at 0.5 counts.
     """
-    single = subject.sample_logits.numel() == SCAN_ROWS and subject.nature.takes == "logits"
     inputs = subject.inputs(SCAN_ROWS, "predict 0")
-    if not single or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+    columns = 1 if subject.sample_logits.numel() == SCAN_ROWS else 0
+    if subject.multilabel and subject.sample_logits.ndim == 2:
+        columns = min(subject.sample_logits.shape[1], COLUMNS)
+    if subject.nature.takes != "logits" or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         return None
+    found = [side for column in range(columns) if (side := _follow(subject, inputs, column)) is not None]
+    return next((sides for sides in found if _is_half(sides)), found[0] if found else None)
+
+
+def _is_half(sides: tuple[float, float]) -> bool:
+    return all(abs(side - THRESHOLD) < WIDTH for side in sides)
+
+
+def _follow(subject: Subject, inputs: Tensor, column: int) -> tuple[float, float] | None:
+    """The change of one column's decision on a line between two inputs, followed to a hair."""
     for amount, variant in product(AMOUNTS, range(VARIANTS)):
-        model = subject.scattered(amount, variant).eval()
-        logits = subject.scores(model, inputs, purpose="predict").reshape(-1)
+        model = evaluating(subject.scattered(amount, variant))
+
+        def logits_of(batch: Tensor, model: nn.Module = model) -> Tensor:
+            return subject.scores(model, batch, purpose="predict").reshape(len(batch), -1)[:, column]
+
+        logits = logits_of(inputs)
         if logits.min() >= 0 or logits.max() <= 2 * THRESHOLD:
             continue
         start, end = inputs[logits.argmin()], inputs[logits.argmax()]
         for _ in range(ZOOMS):
             steps = torch.linspace(0, 1, SWEEP, dtype=inputs.dtype).view(-1, *(1 for _ in start.shape))
             line = start + steps * (end - start)
-            on = subject.predict(model, line).reshape(-1) > 0
-            logits = subject.scores(model, line, purpose="predict").reshape(-1)
+            on = subject.predict(model, line).reshape(len(line), -1)[:, column] > 0
+            logits = logits_of(line)
             if not bool(on.any()) or bool(on.all()):
                 return None
             if float(logits[on].min() - logits[~on].max()) < WIDTH / 2:
@@ -185,7 +204,7 @@ def _half(subject: Subject, off: float, on: float) -> Verdict:
     return Verdict(
         outcome="failed",
         cause="prediction_disagrees_with_logits",
-        measured=f"predict changes from 0 to 1 between logits {off:.4f} and {on:.4f}, where the probability is .62",
+        measured=f"predict changes from 0 to 1 at logit {(off + on) / 2:.3f}, where the probability is .62",
         expected="a change at logit 0, which is probability 0.5",
         location=_place(subject),
         counterexample={"logits": [off], "predicted": 0, "implied": 1},

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import seeding_place
@@ -26,9 +27,10 @@ def random_state_is_not_reset(subject: Subject) -> Verdict:
 
     Causes: random_state_reset.
     """
+    subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "random state")
     for training in (True, False):
-        model = subject.fresh().train(training)
+        model = subject.fresh() if training else evaluating(subject.fresh())
         first, second = (_states_after(subject, model, inputs, purpose) for purpose in ("one start", "another start"))
         reset = sorted(name for name in first if first[name] == second[name])
         if reset:

@@ -18,7 +18,9 @@ ROWS = 6
 NEGLIGIBLE = 1e-3
 
 
-@check(claim="the targets are what the loss takes, and each row is judged by its own", tags=("loss", "exact"))
+@check(
+    claim="the targets are what the loss takes, and each row is judged by its own", tags=("loss", "exact"), root=True
+)
 def targets_fit_loss(subject: Subject) -> Verdict:
     """The loss accepts the targets, and pulls each row's score towards that row's own label.
 
@@ -85,6 +87,9 @@ def _judge_rows(subject: Subject, scores: Tensor, labels: Tensor, targets: Tenso
     numbers = {"gradient": rows[0].tolist()[:8], "largest": largest}
     if largest == 0 or not bool(torch.isfinite(rows).all()):
         return not_applicable("the loss has no finite gradient at equal scores")
+    if bool((targets == targets[:1]).all()):
+        said = "all targets are equal, though the labels are not"
+        return finding(subject, "labels_out_of_range", said, "a target for each label", targets, numbers)
     if bool((gradient == gradient[:1]).all()):
         said = "every row gets the same gradient, whatever its label: it is compared with all labels at once"
         return finding(subject, "broadcast_targets", said, "a gradient per row, by its own label", targets, numbers)
