@@ -52,7 +52,9 @@ def entries() -> Iterator[Real]:
     video = {"input_shape": (4, 3, 16, 16)}
 
     yield real("vit", "ViT", VIT, classes=10)
-    yield real("vit-binary", "ViT", VIT, classes=2, heads=1, arguments=binary)
+    yield real(
+        "vit-binary", "ViT", VIT, classes=2, heads=1, arguments=binary, problem_type="multi_label_classification"
+    )
     yield real("vit-multilabel", "ViT", VIT, classes=7, arguments=multilabel, problem_type="multi_label_classification")
     yield real("deit", "DeiT", VIT, classes=3)
     yield real("beit", "Beit", VIT, classes=5)
