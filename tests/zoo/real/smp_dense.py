@@ -39,7 +39,7 @@ def entries() -> Iterator[Real]:
     yield real("unetplusplus", "UnetPlusPlus", classes=3, **shallow, decoder_channels=(16, 8, 8))
     yield real("manet", "MAnet", classes=3, **shallow, decoder_channels=(16, 8, 8), decoder_pab_channels=8)
     yield real("linknet", "Linknet", classes=3, **shallow)
-    yield real("fpn", "FPN", classes=3, **narrow, decoder_pyramid_channels=64, decoder_segmentation_channels=32)
+    yield real("fpn", "FPN", classes=3, **narrow, decoder_pyramid_channels=64, decoder_segmentation_channels=64)
     yield real("pspnet", "PSPNet", classes=3, **shallow, psp_out_channels=32)
     yield real("deeplabv3", "DeepLabV3", classes=3, **narrow, decoder_channels=16)
     yield real("deeplabv3plus", "DeepLabV3Plus", classes=3, **narrow, decoder_channels=16)

@@ -111,7 +111,9 @@ def entries() -> Iterator[Real]:
 
     yield sequence("bert", "Bert", ENCODER, classes=5)
     yield sequence("bert-masked", "Bert", ENCODER, classes=3, arguments=masked)
-    yield sequence("bert-binary", "Bert", ENCODER, classes=2, heads=1, arguments=binary)
+    yield sequence(
+        "bert-binary", "Bert", ENCODER, classes=2, heads=1, arguments=binary, problem_type="multi_label_classification"
+    )
     yield sequence(
         "bert-multilabel", "Bert", ENCODER, classes=6, arguments=multilabel, problem_type="multi_label_classification"
     )
@@ -256,7 +258,15 @@ def entries() -> Iterator[Real]:
         "bloom", "Bloom", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 2, **SPECIAL}, classes=3
     )
     yield sequence("llama", "Llama", DECODER, classes=5)
-    yield sequence("llama-binary", "Llama", DECODER, classes=2, heads=1, arguments=binary)
+    yield sequence(
+        "llama-binary",
+        "Llama",
+        DECODER,
+        classes=2,
+        heads=1,
+        arguments=binary,
+        problem_type="multi_label_classification",
+    )
     yield sequence("mistral", "Mistral", DECODER, classes=10)
     yield sequence("mixtral", "Mixtral", {**DECODER, **EXPERTS}, classes=3)
     yield sequence("qwen2", "Qwen2", DECODER, classes=3)
