@@ -1,10 +1,10 @@
 """An activation inside a loss of the user's own: which one, found by fitting what the loss computes.
 
 One row at a time, a loss over classes that applies an activation itself is ``a * CE_y(s * f(t * z))`` plus
-``b * mean_k CE_k(s * f(t * z))``: ``a`` holds the class weight and the reduction, ``b`` label smoothing, ``s`` and ``t``
-are temperatures, one of them 1, ``f`` is the activation. On drawn logits these few numbers are fitted, and held against
-other draws. A loss that fits without an activation has none. ``b`` is not negative, so that the mean absolute error of
-probabilities, which is sound, fits none of them.
+``b * mean_k CE_k(s * f(t * z))``: ``a`` holds the class weight and the reduction, ``b`` label smoothing, ``s`` and
+``t`` are temperatures, one of them 1, ``f`` is the activation. On drawn logits these few numbers are fitted, and held
+against other draws. A loss that fits without an activation has none. ``b`` is not negative, so that the mean absolute
+error of probabilities, which is sound, fits none of them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _cause(loss: LossFunction, scores: list[Tensor], labels: Tensor, form: Form)
     except (RuntimeError, ValueError, IndexError):
         return None
     spread = float(values.std())
-    if not math.isfinite(spread) or spread < 1e-6 * float(values.abs().max()):
+    if not math.isfinite(spread) or spread <= 1e-6 * float(values.abs().max()):
         return None
     wide = scores[0].ndim > 1 and scores[0].shape[1] > 1
     stacked = torch.cat(scores).double()
@@ -164,15 +164,20 @@ def _is_focal(outputs: Tensor, labels: Tensor, values: Tensor, spread: float) ->
 def _over_batch(
     loss: LossFunction, trailing: tuple[int, ...], form: Form, dtype: torch.dtype, rng: torch.Generator
 ) -> str | None:
-    """Whether the loss is cross entropy of a softmax along the batch, up to a factor."""
+    """Whether the loss is cross entropy, or NLL, of a softmax along the batch, up to a factor."""
     rows, dense = 4, trailing[1:]
     labels = (torch.arange(rows) % trailing[0]).view(-1, *(1 for _ in dense)).expand(-1, *dense)
-    ratios = []
-    for _ in range(FITTED):
-        scores = (2 * torch.randn((rows, *trailing), generator=rng)).to(dtype)
-        try:
-            ratios.append(float(loss(scores, labels)) / float(F.cross_entropy(F.softmax(scores, dim=0), labels)))
-        except (RuntimeError, ValueError, IndexError):
-            return None
-    same = all(math.isclose(ratio, ratios[0], rel_tol=OFF) for ratio in ratios)
-    return "softmax_over_wrong_dim" if same and ratios[0] > 0 else None
+    draws = [(2 * torch.randn((rows, *trailing), generator=rng)).to(dtype) for _ in range(FITTED)]
+    try:
+        values = [float(loss(scores, labels)) for scores in draws]
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    forms: tuple[Activation, ...] = (
+        lambda z: F.cross_entropy(F.softmax(z, dim=0), labels),
+        lambda z: F.nll_loss(F.log_softmax(z, dim=0), labels),
+    )
+    for made in forms:
+        ratios = [value / float(made(scores)) for value, scores in zip(values, draws, strict=True)]
+        if ratios[0] > 0 and all(math.isclose(ratio, ratios[0], rel_tol=OFF) for ratio in ratios):
+            return "softmax_over_wrong_dim"
+    return None

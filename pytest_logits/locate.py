@@ -118,7 +118,8 @@ def producer(operations: list[Operation], final: Tensor) -> Operation | None:
 
 def _sorted(values: Tensor) -> Tensor:
     # NaN equals nothing, itself included; what scattered parameters overflow to is the same NaN all the way.
-    return values.flatten().nan_to_num(nan=0.5).sort().values if values.is_floating_point() else values.flatten().sort().values
+    flat = values.flatten()
+    return (flat.nan_to_num(nan=0.5) if flat.is_floating_point() else flat).sort().values
 
 
 def activation_place(subject: Subject, *, amount: float) -> Location | None:

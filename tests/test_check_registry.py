@@ -77,12 +77,12 @@ def test_a_checks_fields_cannot_be_changed():
         all_checks()[0].claim = "another"  # type: ignore[misc]
 
 
-def test_the_order_is_that_of_the_first_tag_then_the_name():
+def test_the_order_is_that_of_the_first_tag_then_the_roots_then_the_name():
     for name, tag in (("zz", "outputs"), ("aa", "own"), ("bb", "data"), ("cc", "learning"), ("dd", "loss")):
         declare(name, tags=(tag,))
     order = {"outputs": 0, "loss": 1, "learning": 2, "data": 3}
     names = [c.name for c in all_checks()]
-    assert names == [c.name for c in sorted(all_checks(), key=lambda c: (order.get(c.tags[0], 4), c.name))]
+    assert names == [c.name for c in sorted(all_checks(), key=lambda c: (order.get(c.tags[0], 4), not c.root, c.name))]
 
 
 def test_the_order_does_not_depend_on_the_order_of_declaration(monkeypatch: pytest.MonkeyPatch):

@@ -327,9 +327,16 @@ def test_a_loss_of_the_users_own_is_where_it_is_defined(loss: Any, mark: str):
     assert is_here(loss_place(subject_of(lambda: sound.MLP(3), loss=loss)), mark)
 
 
-def test_a_loss_that_is_no_python_function_has_no_place():
+def test_a_callable_object_is_placed_at_its_call():
     class Called:
         def __call__(self, z: Tensor, y: Tensor) -> Tensor:
             return F.cross_entropy(z, y)
 
-    assert loss_place(subject_of(lambda: sound.MLP(3), loss=Called())) is None
+    place = loss_place(subject_of(lambda: sound.MLP(3), loss=Called()))
+    assert place is not None
+    assert place.code.startswith("def __call__")
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+def test_a_loss_of_torch_has_no_place(loss):
+    assert loss_place(subject_of(lambda: sound.MLP(3), loss=loss)) is None

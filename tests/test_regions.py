@@ -85,9 +85,14 @@ def test_dense_softmax_is_normalised_over_the_class_axis():
     assert not extent_of(torch.softmax(z, dim=2)).holds("simplex")
 
 
-def test_rows_that_are_not_finite_are_left_out():
-    extent = extent_of(torch.tensor([[0.5, 0.5], [math.nan, 1.0], [math.inf, 0.0], [-math.inf, 0.0]]))
-    assert (extent.rows, extent.low, extent.high) == (1, 0.5, 0.5)
+def test_rows_that_are_not_finite_are_left_out_of_the_sums_and_their_values_are_not():
+    extent = extent_of(torch.tensor([[0.5, 0.5], [math.nan, 0.75], [-math.inf, 0.25]]))
+    assert (extent.rows, extent.dropped, extent.largest_sum, extent.low, extent.high) == (1, 2, 1.0, 0.25, 0.75)
+
+
+def test_plus_infinity_is_beyond_every_end():
+    extent = extent_of(torch.tensor([[0.5, 0.5], [math.inf, 0.0]]))
+    assert not any(extent.holds(region) for region in ("simplex", "unit", "symmetric"))
 
 
 def test_nothing_is_confirmed_of_no_rows():

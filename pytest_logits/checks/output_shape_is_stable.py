@@ -9,11 +9,13 @@ import torch
 from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
+from pytest_logits.checks.examples_are_independent import tolerance
 from pytest_logits.copies import SubjectError, evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import reshape_place
 from pytest_logits.search import smallest
+from pytest_logits.structures import index_rows
 from pytest_logits.subject import Subject
 
 LARGEST_BATCH = 9
@@ -103,12 +105,24 @@ def _failed(subject: Subject, count: int, observed: _Observed, expected: str, se
     counterexample: dict[str, Any] = {"batch_size": count, "logits_shape": list(observed.shape)}
     if observed.error is not None:
         counterexample = {"batch_size": count, "exception": f"{type(observed.error).__name__}: {observed.error}"}
+    # Group and instance normalisation raise the same of a single value, and mix no examples.
+    leaks = BATCH_STATISTICS in got and _first_depends_on_second(subject)
     return Verdict(
         outcome="failed",
-        cause="examples_leak_across_batch" if BATCH_STATISTICS in got else "output_shape_depends_on_batch",
+        cause="examples_leak_across_batch" if leaks else "output_shape_depends_on_batch",
         measured=f"a batch of {count} {got}",
         expected=f"logits of shape {expected}",
         location=reshape_place(subject, count),
         counterexample=counterexample,
         evidence={"shapes": {str(n): list(seen[n].shape) for n in sorted(seen)}},
     )
+
+
+def _first_depends_on_second(subject: Subject) -> bool:
+    """Whether another second example changes the logits of the first."""
+    model, rows = evaluating(subject.fresh()), subject.inputs(SCAN_ROWS, "shape")
+    first, other = (
+        subject.scores(model, index_rows(rows, torch.tensor([0, second]), SCAN_ROWS), purpose="shape")[0]
+        for second in (1, 2)
+    )
+    return float((first - other).abs().max()) > tolerance(first.dtype, float(first.abs().max()))
