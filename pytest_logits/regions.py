@@ -145,7 +145,8 @@ class Extent:
         """Whether every output so far lies in the region."""
         if region == "simplex":
             alike = self.largest_sum - self.least_sum <= max(self.tolerance, SUM_SLACK)
-            return self.width > 1 and self.rows > 0 and self.low >= 0 and alike and self.sum_gap <= NEAR_ONE
+            inside = self.rows > 0 and self.low >= 0 and self.high <= 1 + NEAR_ONE
+            return self.width > 1 and inside and alike and self.sum_gap <= NEAR_ONE
         if region == "wrong_simplex":
             return self.wrong_axis is not None
         if region == "log_simplex":
