@@ -44,16 +44,19 @@ class OwnRun:
     """What was seen of a few steps.
 
     ``first`` and ``last`` are the registered loss on all batches before and after them, in train mode from the same
-    random state, so that only the parameters make the difference. ``modes`` are the modes of the forward passes with a
-    graph. ``unchanged`` and ``changed`` are trainable parameters; ``missing`` are not in the optimizer, ``foreign`` are
-    in it and not in the model.
+    random state, so that only the parameters make the difference. ``returned`` is what the first step returned, and
+    ``registered`` the registered loss of the same batch from the same random state. ``modes`` tells of each step
+    whether a forward pass with a graph ran in train mode; None where there was none. ``unchanged`` and ``changed`` are
+    trainable parameters; ``missing`` are not in the optimizer, ``foreign`` are in it and not in the model.
     """
 
     first: float = math.nan
     last: float = math.nan
     steps: int = 0
     taken: list[Taken] = field(default_factory=list)
-    modes: list[bool] = field(default_factory=list)
+    returned: float | None = None
+    registered: float = math.nan
+    modes: list[bool | None] = field(default_factory=list)
     stepped: int = 0
     unchanged: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -114,12 +117,13 @@ class OwnTraining:
         seen.missing = tuple(name for name, p in named.items() if id(p) not in held)
         seen.foreign = len(held - {id(p) for p in model.parameters()})
         start = {name: p.detach().clone() for name, p in named.items()}
-        seen.first = self._reference_loss(model)
+        seen.first, seen.registered = self._reference_loss(model), self._reference_loss(model, self.batches[:1])
         seed_everything(subject.seed("own training"))
         with _Watch(subject, model, optimizer, named, seen, flip=flip) as watch:
             for x, y in itertools.islice(itertools.cycle(self.batches), steps):
-                watch.expect_backward()
-                self._step(model, optimizer, x, y)
+                watch.expect_step()
+                returned = self._step(model, optimizer, x, y)
+                seen.returned = _number(returned) if seen.steps == 0 else seen.returned
                 seen.steps += 1
                 subject.tell(f"your training step {seen.steps} of {steps}")
         seen.last = self._reference_loss(model)
@@ -127,22 +131,22 @@ class OwnTraining:
         seen.changed = tuple(name for name in named if name not in seen.unchanged)
         return seen
 
-    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> None:
+    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
         if self.subject.spec.train_step is not None:
-            self.subject.spec.train_step(model, optimizer, x, y)
-            return
+            return self.subject.spec.train_step(model, optimizer, x, y)
         if self.subject.train_step is not None:
-            self._library_step(model, optimizer, x, y)
-            return
+            return self._library_step(model, optimizer, x, y)
         optimizer.zero_grad()
         output = self.subject.call(model, x)
-        self.subject.loss_on_targets(output, self.subject.extract(output), y).backward()
+        loss = self.subject.loss_on_targets(output, self.subject.extract(output), y)
+        loss.backward()
         optimizer.step()
+        return loss
 
-    def _library_step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> None:
+    def _library_step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
         assert self.subject.train_step is not None
         try:
-            self.subject.train_step(model, optimizer, x, y)
+            return self.subject.train_step(model, optimizer, x, y)
         except Exception as error:
             # That a batch is (x, y) and needs no trainer is the suite's guess, not the user's word.
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -150,14 +154,14 @@ class OwnTraining:
                 f"training_step cannot be called by itself with a batch (x, y): {said}; pass train_step= or batches="
             ) from error
 
-    def _reference_loss(self, model: nn.Module) -> float:
+    def _reference_loss(self, model: nn.Module, batches: list[tuple[Any, Any]] | None = None) -> float:
         modes = [(module, module.training) for module in model.modules()]
         buffers = {name: b.clone() for name, b in model.named_buffers()}
         model.train()
-        seed_everything(self.subject.seed("reference loss"))
+        seed_everything(self.subject.seed("own training"))
         values = []
         with torch.no_grad():
-            for x, y in self.batches:
+            for x, y in batches or self.batches:
                 output = self.subject.forward(model, x)
                 values.append(float(self.subject.loss_on_targets(output, self.subject.extract(output), y)))
             for name, buffer in model.named_buffers():
@@ -194,8 +198,9 @@ class _Watch:
         self._handles.append(self.optimizer.register_step_pre_hook(self._on_step))
         return self
 
-    def expect_backward(self) -> None:
-        """The next gradient belongs to a backward pass that is not counted yet."""
+    def expect_step(self) -> None:
+        """A new step begins; its first gradient belongs to a backward pass that is not counted yet."""
+        self.seen.modes.append(None)
         self._fresh_backward = True
 
     def __exit__(self, *raised: object) -> None:
@@ -205,8 +210,8 @@ class _Watch:
     def _on_forward(self, model: nn.Module, inputs: Any) -> None:
         self.subject.count(forward=1)
         if torch.is_grad_enabled():
-            self.seen.modes.append(model.training)
-            self.expect_backward()
+            self.seen.modes[-1] = bool(self.seen.modes[-1]) or model.training
+            self._fresh_backward = True
 
     def _on_gradient(self, name: str, gradient: Tensor) -> Tensor | None:
         if self._fresh_backward:
@@ -242,6 +247,13 @@ def _smallest(named: dict[str, nn.Parameter]) -> Iterator[tuple[str, nn.Paramete
         if total > WATCHED and total > p.numel():
             return
         yield name, p
+
+
+def _number(returned: Any) -> float | None:
+    """What a step returned, as a number; None where it is none."""
+    if isinstance(returned, Tensor) and returned.numel() == 1:
+        return float(returned.detach())
+    return float(returned) if isinstance(returned, int | float) else None
 
 
 def _dense(gradient: Tensor) -> Tensor:

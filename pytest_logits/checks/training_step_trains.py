@@ -21,6 +21,8 @@ STEPS = 8
 MOST_STEPS = 128
 # What is left of a gradient after its best multiple of another is taken off, as a share: rounding leaves 1e-6.
 SAME = 1e-3
+# What a step returns may differ from the registered loss by so much, for a small penalty beside it.
+SAME_LOSS = 0.05
 # A loss that moves by less than this, relative to itself, has not moved: float32 rounds a mean of 32 at 1e-6.
 STANDS = 1e-5
 # A fall of less than a ten-thousandth of what there is to learn in eight steps is worth a word; Adam at 2e-5, as in
@@ -86,6 +88,9 @@ def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator
     elif len(seen.missing) == len(seen.unchanged):
         told = f"{said}: the optimizer holds none of them, but {seen.foreign} others"
         yield _failed(subject, "optimizer_misses_parameters", told, "the parameters of this model", seen)
+    elif all(float(g["lr"]) == 0 for g in own.optimizer_of(subject.fresh()).param_groups):
+        told = f"{said}: the step size is 0, which only a warm-up means"
+        yield _advice(subject, "learning_rate_too_low", told, "parameters that change", seen)
     else:
         works = _scales_that_work(own, LARGER, subject)
         told = f"{said}, though their gradients are not zero: every step is rounded away" + _range(own, works)
@@ -157,11 +162,9 @@ def _left(given: Tensor, other: Tensor) -> float:
 def _wrong_mode(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
     """Train mode at the first step and eval mode at a later one, where that makes a difference."""
     depends = [type(m).__name__ for m in subject.fresh().modules() if isinstance(m, _MODE_DEPENDENT)]
-    if depends and seen.modes and seen.modes[0] and not all(seen.modes):
+    if depends and seen.modes[0] and False in seen.modes:
         later = seen.modes.index(False) + 1
-        told = (
-            f"forward pass {later} of {len(seen.modes)} runs in eval mode, the first in train mode; {depends[0]} minds"
-        )
+        told = f"step {later} of {len(seen.modes)} runs in eval mode, the first in train mode; {depends[0]} minds"
         yield _failed(subject, "model_left_in_wrong_mode", told, "train mode in every training step", seen)
 
 
@@ -184,6 +187,15 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         return
     turned = own.run(STEPS, flip=True)
     if turned.last < turned.first and _first_order(own):
+        if not _is_registered_loss(seen):
+            told = f"the registered loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
+            other = (
+                f"; the step returns {seen.returned:.4g} where the registered loss is {seen.registered:.4g}, so it may"
+            )
+            yield inconclusive(
+                f"{told}{other} train another one", expected="a loss that falls", evidence=_evidence(seen)
+            )
+            return
         proof = Proof(
             undone="your steps with every gradient turned round",
             as_written=seen.last,
@@ -202,6 +214,11 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         yield _failed(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
     else:
         yield _advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+
+
+def _is_registered_loss(seen: OwnRun) -> bool:
+    """Whether the step returned the registered loss, up to its sign, or nothing to tell by."""
+    return seen.returned is None or math.isclose(abs(seen.returned), abs(seen.registered), rel_tol=SAME_LOSS)
 
 
 def _first_order(own: OwnTraining) -> bool:
