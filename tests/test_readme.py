@@ -38,6 +38,12 @@ def test_registration_snippet_gives_a_clean_run(pytester: pytest.Pytester):
     result.assert_outcomes(passed=14, skipped=5)
 
 
+def test_training_snippet_gives_a_clean_run(pytester: pytest.Pytester):
+    pytester.makeconftest(blocks("python")[1])
+    result = run(pytester, "--logit-checks", "--logit-select=training_step_trains,every_parameter_learns")
+    result.assert_outcomes(passed=2)
+
+
 def test_pyproject_snippet_registers_the_model(pytester: pytest.Pytester):
     folder = pytester.mkpydir("spam")
     (folder / "net.py").write_text("from torch import nn\n\n\ndef SpamNet():\n    return nn.Linear(10, 2)\n")
@@ -55,17 +61,17 @@ def test_model_option_snippet_checks_the_model(pytester: pytest.Pytester):
 
 
 def test_script_snippet_prints_a_report(capsys: pytest.CaptureFixture[str]):
-    exec(compile(blocks("python")[1], "README.md", "exec"), {})
+    exec(compile(blocks("python")[2], "README.md", "exec"), {})
     assert "loss_reaches_its_minimum" in capsys.readouterr().out
 
 
 def test_strategies_snippet_passes(pytester: pytest.Pytester):
-    pytester.makepyfile(blocks("python")[2])
+    pytester.makepyfile(blocks("python")[3])
     run(pytester).assert_outcomes(passed=2)
 
 
 def test_every_python_block_is_one_of_those_above():
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 4
     assert len(blocks("toml")) == 1
 
 
