@@ -99,6 +99,10 @@ def clamped_sigmoid(z: Tensor) -> Tensor:
     return z.sigmoid().clamp(1e-6, 1 - 1e-6)  # FAULT
 
 
+def logistic(z: Tensor) -> Tensor:
+    return torch.exp(z) / (1 + torch.exp(z))  # FAULT
+
+
 def in_place(z: Tensor) -> Tensor:
     return z.sigmoid_()  # FAULT
 
@@ -237,6 +241,7 @@ def _sigmoids() -> Iterator[Fault]:
                 (exp_of_log_sigmoid, "exp of logsigmoid"),
                 (clamped_sigmoid, "clamped to [1e-6, 1 - 1e-6]"),
                 (in_place, "in place"),
+                (logistic, "exp(z) / (1 + exp(z))"),
             )
         ),
     ):

@@ -47,6 +47,39 @@ def nll_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
     return F.nll_loss(logits.softmax(dim=1), targets)
 
 
+def softmax_in_weighted_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets, weight=WEIGHTS)
+
+
+def softmax_in_smoothed_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets, label_smoothing=0.1)
+
+
+def softmax_in_sum(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets, reduction="sum")
+
+
+def softmax_with_temperature_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy((logits / 2).softmax(dim=1), targets)
+
+
+def softmax_in_focal(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    loss = F.cross_entropy(logits.softmax(dim=1), targets, reduction="none")
+    return ((1 - torch.exp(-loss)) ** 2 * loss).mean()
+
+
+def relu_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(torch.relu(logits), targets)
+
+
+def softmax_over_batch_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.nll_loss(F.log_softmax(logits, dim=0), targets)
+
+
+def sigmoid_in_weighted_bce(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.binary_cross_entropy_with_logits(logits.sigmoid(), targets, pos_weight=torch.tensor(3.0))
+
+
 class SoftmaxInModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -139,6 +172,25 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
         Plain(5),
         FLAT5,
         nll_of_softmax,
+        plain,
+    )
+    for name, words, wrong, right in (
+        ("LossWithSoftmaxWeighted", "softmax in the loss, with weights", softmax_in_weighted_loss, plain),
+        ("LossWithSoftmaxSmoothed", "softmax in the loss, with smoothing", softmax_in_smoothed_loss, plain),
+        ("LossWithSoftmaxSum", "softmax in the loss, reduction='sum'", softmax_in_sum, plain),
+        ("LossWithSoftmaxTemperature", "in the loss, with a temperature", softmax_with_temperature_in_loss, plain),
+        ("LossWithSoftmaxFocal", "softmax in a focal loss", softmax_in_focal, sound.focal),
+    ):
+        yield name, words, softmax, Plain(5), FLAT5, wrong, right
+    yield "LossWithReLU", "ReLU in the loss", "bounded_logits", Plain(5), FLAT5, relu_in_loss, plain
+    yield "LossWithSigmoidPosWeight", "with pos_weight", sigmoid, _one, BINARY, sigmoid_in_weighted_bce, own_bce
+    yield (
+        "LossOverBatch",
+        "log_softmax over the batch in the loss",
+        "softmax_over_wrong_dim",
+        Plain(5),
+        FLAT5,
+        softmax_over_batch_in_loss,
         plain,
     )
     unstable = "unstable_loss"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -153,6 +154,14 @@ class Predictor:
         return ((scores if self.on_logits else scores.sigmoid()) > self.threshold).long()
 
 
+def half_for_labels(model: nn.Module, x: Tensor) -> Tensor:  # FAULT
+    return (model(x) > 0.5).long()
+
+
+def over(model: nn.Module, x: Tensor, *, threshold: float) -> Tensor:  # FAULT
+    return (model(x) > threshold).long()
+
+
 def _one(squeeze: bool = True) -> Factory:
     return lambda: sound.OneLogit(squeeze)
 
@@ -207,6 +216,23 @@ def _disagreements() -> Iterator[Fault]:
             softmax_for_labels,
             sigmoid_for_labels,
         ),
+        (
+            "HalfOnLogitsPartial",
+            "logit > 0.5, functools.partial",
+            _one(),
+            BINARY,
+            partial(over, threshold=0.5),
+            above_zero,
+        ),
+        (
+            "HalfOnLogitsObject",
+            "logit > 0.5, an object",
+            _one(),
+            BINARY,
+            Predictor(0.5, on_logits=True),
+            Predictor(0.5, on_logits=False),
+        ),
+        ("HalfForLabels", "logits > 0.5, several labels", Plain(6), MULTILABEL, half_for_labels, sigmoid_for_labels),
         ("BestLabelOnly", "argmax, several labels", Plain(6), MULTILABEL, best_label_only, sigmoid_for_labels),
         (
             "DenseOverPositions",
