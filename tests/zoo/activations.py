@@ -258,7 +258,7 @@ def _sigmoids() -> Iterator[Fault]:
 def _sigmoids_before_bce() -> Iterator[Fault]:
     column = {**FLAT, "num_classes": 1, "task": "binary"}
     for net in (
-        Net("SigmoidOneLogit", "one logit, (N,)", SigmoidOneLogit, lambda: sound.OneLogit(True), BINARY),
+        Net("SigmoidOneLogit", "one logit, (N,)", SigmoidOneLogit, sound.One(), BINARY),
         Net("SigmoidMultilabel", "several labels", lambda: SigmoidMLP(6), Plain(6), MULTILABEL),
         Net(
             "SigmoidModuleColumn",
@@ -280,7 +280,7 @@ def _sigmoids_before_bce() -> Iterator[Fault]:
             "SigmoidInModelAndPredict",
             "sigmoid in predict as well",
             SigmoidOneLogit,
-            lambda: sound.OneLogit(True),
+            sound.One(),
             {**BINARY, "predict": predictions.sigmoid_for_labels},
         ),
         Net(

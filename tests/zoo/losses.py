@@ -153,7 +153,7 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
         plain,
     )
     yield "LossWithTanh", "tanh in the loss", "bounded_logits", Plain(5), FLAT5, tanh_in_loss, plain
-    yield "LossWithSigmoid", "sigmoid in the loss", sigmoid, _one, BINARY, sigmoid_in_loss, own_bce
+    yield "LossWithSigmoid", "sigmoid in the loss", sigmoid, sound.One(), BINARY, sigmoid_in_loss, own_bce
     yield "LossWithSigmoidColumn", "sigmoid in the loss, (N, 1)", sigmoid, Plain(1), BINARY, sigmoid_in_loss, own_bce
     yield "LossWithSigmoidMultilabel", "sigmoid in the loss", sigmoid, Plain(6), MULTILABEL, sigmoid_in_loss, own_bce
     yield (
@@ -183,7 +183,7 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
     ):
         yield name, words, softmax, Plain(5), FLAT5, wrong, right
     yield "LossWithReLU", "ReLU in the loss", "bounded_logits", Plain(5), FLAT5, relu_in_loss, plain
-    yield "LossWithSigmoidPosWeight", "with pos_weight", sigmoid, _one, BINARY, sigmoid_in_weighted_bce, own_bce
+    yield "LossWithSigmoidPosWeight", "with pos_weight", sigmoid, sound.One(), BINARY, sigmoid_in_weighted_bce, own_bce
     yield (
         "LossOverBatch",
         "log_softmax over the batch in the loss",
@@ -196,12 +196,8 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
     unstable = "unstable_loss"
     yield "LogOfSoftmax", "log(softmax)", unstable, Plain(2), TWO, log_of_softmax, plain
     yield "ExponentialsByHand", "exp over its sum, then log", unstable, Plain(2), TWO, exponentials, plain
-    yield "LogOfSigmoid", "log(sigmoid)", unstable, _one, BINARY, log_of_sigmoid, own_bce
-    yield "LogOfExp", "log(1 + exp)", unstable, _one, BINARY, log_of_exp, own_bce
-
-
-def _one() -> nn.Module:
-    return sound.OneLogit(True)
+    yield "LogOfSigmoid", "log(sigmoid)", unstable, sound.One(), BINARY, log_of_sigmoid, own_bce
+    yield "LogOfExp", "log(1 + exp)", unstable, sound.One(), BINARY, log_of_exp, own_bce
 
 
 def _dense() -> nn.Module:

@@ -145,7 +145,7 @@ def _logits_into_bce() -> Iterator[Fault]:
         Net(
             "LogitsIntoBCEByHandModule",
             "scores, (N,), and a loss module by hand",
-            lambda: sound.OneLogit(True),
+            sound.One(),
             lambda: Squashed(),
             {**BINARY, "loss": OwnBCE()},
         ),
@@ -153,7 +153,7 @@ def _logits_into_bce() -> Iterator[Fault]:
         Net(
             "LogitsIntoBCEModule",
             "scores, (N,), nn.BCELoss",
-            lambda: sound.OneLogit(True),
+            sound.One(),
             lambda: Squashed(),
             {**BINARY, "loss": nn.BCELoss()},
         ),

@@ -162,26 +162,22 @@ def over(model: nn.Module, x: Tensor, *, threshold: float) -> Tensor:  # FAULT
     return (model(x) > threshold).long()
 
 
-def _one(squeeze: bool = True) -> Factory:
-    return lambda: sound.OneLogit(squeeze)
-
-
 def _disagreements() -> Iterator[Fault]:
     column: dict[str, Any] = {**BINARY}
     two = {**FLAT, "num_classes": 2}
     dense = {"input_shape": (4, 12), "num_classes": 3}
     rows: list[tuple[str, str, Factory, dict[str, Any], Predict, Predict]] = [
-        ("HalfOnLogits", "logit > 0.5", _one(), BINARY, half_on_logits, above_zero),
-        ("RoundedLogits", "round() of a logit", _one(), BINARY, rounded, above_zero),
+        ("HalfOnLogits", "logit > 0.5", sound.One(), BINARY, half_on_logits, above_zero),
+        ("RoundedLogits", "round() of a logit", sound.One(), BINARY, rounded, above_zero),
         (
             "HalfOnColumn",
             "logit >= 0.5, (N, 1)",
-            _one(False),
+            sound.One(False),
             column,
             half_on_a_column,
             lambda model, x: above_zero(model, x).squeeze(1),
         ),
-        ("SigmoidTwice", "sigmoid twice", _one(), BINARY, sigmoid_twice, sigmoid_for_labels),
+        ("SigmoidTwice", "sigmoid twice", sound.One(), BINARY, sigmoid_twice, sigmoid_for_labels),
         (
             "SigmoidOfProbabilities",
             "sigmoid of what the model has put through sigmoid",
@@ -190,11 +186,11 @@ def _disagreements() -> Iterator[Fault]:
             sigmoid_of_probabilities,
             half,
         ),
-        ("BelowHalf", "probability < 0.5", _one(), BINARY, below, sigmoid_for_labels),
+        ("BelowHalf", "probability < 0.5", sound.One(), BINARY, below, sigmoid_for_labels),
         (
             "ArgmaxOverColumn",
             "argmax over one column",
-            _one(False),
+            sound.One(False),
             BINARY,
             over_one_column,
             lambda m, x: above_zero(m, x)[:, 0],
@@ -219,7 +215,7 @@ def _disagreements() -> Iterator[Fault]:
         (
             "HalfOnLogitsPartial",
             "logit > 0.5, functools.partial",
-            _one(),
+            sound.One(),
             BINARY,
             partial(over, threshold=0.5),
             above_zero,
@@ -227,7 +223,7 @@ def _disagreements() -> Iterator[Fault]:
         (
             "HalfOnLogitsObject",
             "logit > 0.5, an object",
-            _one(),
+            sound.One(),
             BINARY,
             Predictor(0.5, on_logits=True),
             Predictor(0.5, on_logits=False),

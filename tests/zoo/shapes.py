@@ -219,7 +219,7 @@ def _single_columns() -> Iterator[Fault]:
         (
             "FlatFloatTargets",
             "(N,) and float targets (N,): one sample of N classes",
-            lambda: sound.OneLogit(True),
+            sound.One(),
             {**BINARY, "loss": "cross_entropy", "targets": "float_index"},
             twin,
         ),

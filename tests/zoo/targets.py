@@ -21,10 +21,6 @@ FLAT2 = {**FLAT, "num_classes": 2}
 NLL5 = {**FLAT5, "loss": "nll_loss"}
 
 
-def _one(squeeze: bool = True) -> Factory:
-    return lambda: sound.OneLogit(squeeze)
-
-
 def _log_probabilities() -> nn.Module:
     return Applied(5, lambda z: F.log_softmax(z, dim=1))
 
@@ -64,9 +60,16 @@ def dtypes() -> Iterator[Fault]:
                 "index",
             ),
             ("ColumnIndices", "indices of shape (N, 1)", Plain(4), FLAT4, lambda y: y.unsqueeze(1), None),
-            ("Int64IntoBCE", "int64 into BCE with logits", _one(), BINARY, lambda y: y, lambda y: y.float()),
+            ("Int64IntoBCE", "int64 into BCE with logits", sound.One(), BINARY, lambda y: y, lambda y: y.float()),
             ("MultihotInt64", "int64 multi-hot rows", Plain(6), MULTILABEL, lambda y: y, lambda y: y.float()),
-            ("FlatAgainstColumn", "(N,) against logits (N, 1)", _one(False), BINARY, lambda y: y.float(), "column"),
+            (
+                "FlatAgainstColumn",
+                "(N,) against logits (N, 1)",
+                sound.One(False),
+                BINARY,
+                lambda y: y.float(),
+                "column",
+            ),
         ],
     )
 
@@ -87,10 +90,17 @@ def ranges() -> Iterator[Fault]:
                 lambda y: y + 1,
                 lambda y: y,
             ),
-            ("BinaryFromOne", "1 and 2 into BCE with logits", _one(), BINARY, lambda y: y.float() + 1, "float_index"),
-            ("PixelTargets", "0 and 255 into BCE with logits", _one(), BINARY, lambda y: 255.0 * y, "float_index"),
+            (
+                "BinaryFromOne",
+                "1 and 2 into BCE with logits",
+                sound.One(),
+                BINARY,
+                lambda y: y.float() + 1,
+                "float_index",
+            ),
+            ("PixelTargets", "0 and 255, BCE with logits", sound.One(), BINARY, lambda y: 255.0 * y, "float_index"),
             ("SwappedClasses", "0 and 1 swapped, 2 classes", Plain(2), FLAT2, lambda y: 1 - y, "index"),
-            ("SwappedBinary", "0 and 1 swapped, one logit", _one(), BINARY, lambda y: 1.0 - y, "float_index"),
+            ("SwappedBinary", "0 and 1 swapped, one logit", sound.One(), BINARY, lambda y: 1.0 - y, "float_index"),
         ],
     )
 
@@ -99,12 +109,12 @@ def signs() -> Iterator[Fault]:
     return _rows(
         "signed_targets",
         [
-            ("SignedTargets", "-1 and 1, (N,)", _one(), BINARY, "signed", "float_index"),
-            ("SignedColumn", "-1 and 1, (N, 1)", _one(False), BINARY, "signed", "column"),
+            ("SignedTargets", "-1 and 1, (N,)", sound.One(), BINARY, "signed", "float_index"),
+            ("SignedColumn", "-1 and 1, (N, 1)", sound.One(False), BINARY, "signed", "column"),
             (
                 "SignedModule",
                 "-1 and 1, nn.BCEWithLogitsLoss",
-                _one(),
+                sound.One(),
                 {**BINARY, "loss": nn.BCEWithLogitsLoss()},
                 lambda y: 2.0 * y - 1,
                 "float_index",
@@ -184,7 +194,7 @@ def broadcasts() -> Iterator[Fault]:
             name=name,
             words=words,
             cause="broadcast_targets",
-            factory=_one(squeeze),
+            factory=sound.One(squeeze),
             arguments={**BINARY, "loss": loss, "targets": wrong},
             twin_arguments={"targets": right},
         )
