@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_logits.causes import cause
-from pytest_logits.finding import Result
+from pytest_logits.finding import Result, counted
 
 SCHEMA = 1
 LABEL = 10
@@ -27,12 +27,12 @@ def failure_text(result: Result, *, width: int = 100) -> str:
         rows.append(("where", f"{place.file}:{place.line}" + (f"  ({place.note})" if place.note else "")))
         rows.append(("", f"    {place.code}" if place.code else ""))
     if proof is not None:
-        ran = f" after {proof.steps} steps" if proof.steps is not None else ""
+        ran = f" after {counted(proof.steps, 'step')}" if proof.steps is not None else ""
         rows.append(("proof", f"as written {proof.as_written:.4f}; undone {proof.with_fix:.4f}{ran} ({proof.undone})"))
     if verdict.counterexample:
         rows.append(("example", ", ".join(f"{key}={_short(value)}" for key, value in verdict.counterexample.items())))
     rows += [("fix", result.fix), ("rerun", result.reproduce)]
-    rows.append(("intended?", f'register(..., expected_failures={{"{result.check}": "the reason"}})'))
+    rows.append(("intended?", f'declare it: expected_failures={{"{result.check}": "the reason"}}'))
     title = verdict.cause or f"{result.check} does not hold"
     title += f" at {place.file}:{place.line}" if place is not None else f" in {result.model}"
     return "\n".join([title, "", *(line for label, text in rows if text for line in _row(label, text, width))])

@@ -28,9 +28,26 @@ def refused(subject: Subject, scores: Tensor, targets: Tensor, error: Exception)
         subject,
         "labels_out_of_range" if outside or isinstance(error, IndexError) else "wrong_target_dtype",
         f"{subject.loss_name} raises {type(error).__name__}: {str(error).splitlines()[0]}",
-        f"class indices from 0 to {classes - 1}" if outside else "targets that the loss takes",
+        f"class indices from 0 to {classes - 1}" if outside else _taken(subject, scores),
         targets,
     )
+
+
+def _taken(subject: Subject, scores: Tensor) -> str:
+    """What the loss takes, in dtype and shape."""
+    nature, dense = subject.nature, scores.ndim > 2
+    if nature.form == "bernoulli":
+        return f"floats in the shape of the logits, {tuple(scores.shape)}"
+    if nature.takes == "unknown":
+        return "targets that the loss takes"
+    indices = f"int64 class indices {'(N, ...)' if dense else '(N,)'}"
+    shares = f", or float probabilities {'(N, K, ...)' if dense else '(N, K)'}"
+    return indices + ("" if nature.takes == "log_probabilities" else shares)
+
+
+def against(scores: Tensor, targets: Tensor) -> str:
+    """The two shapes that are broadcast."""
+    return f"logits {tuple(scores.shape)} against targets {tuple(targets.shape)}"
 
 
 def out_of_range(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | None:

@@ -70,7 +70,7 @@ def test_everything_a_reader_needs_is_there():
         "batch_size=1, loss=0.123457",
         RESULT.fix,
         RESULT.reproduce,
-        'register(..., expected_failures={"outputs_are_logits": "the reason"})',
+        'declare it: expected_failures={"outputs_are_logits": "the reason"}',
     ):
         assert part in text
 

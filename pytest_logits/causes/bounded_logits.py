@@ -6,7 +6,7 @@ Rows normalised to norm 1 have a margin of sqrt(K/(K-1)) at most: floors of .217
 A bound of 16 and more, as in scaled cosine logits, costs nothing and is not reported.
 """
 
-FIX = "return the scores that go into the activation; give a normalisation a scale of 16 or more"
+FIX = "return the scores that go into the activation; multiply normalised scores, such as cosines, by 16 or more"
 
 BAD = """\
 @pytest_logits.register(input_shape=(10,), num_classes=3)

@@ -3,7 +3,10 @@
 F.dropout without training=self.training stays on after model.eval(): every evaluation draws another network.
 """
 
-FIX = "pass training=self.training, or use nn.Dropout; for Monte Carlo dropout declare the failure as expected"
+FIX = (
+    "pass training=self.training, or use nn.Dropout; draw noise only if self.training; "
+    "for Monte Carlo dropout declare the failure as expected"
+)
 
 BAD = """\
 @pytest_logits.register(input_shape=(10,), num_classes=3)

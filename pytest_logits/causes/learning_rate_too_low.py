@@ -5,7 +5,7 @@ weight near 1 ignores every step below 2e-3. A step size of 0 does the same in a
 change, but the loss by next to nothing, it is advice: fine-tuning takes small steps on purpose.
 """
 
-FIX = "take a larger step size, from the range in the finding; keep bfloat16 weights' master copy in float32"
+FIX = "take a larger step size; where the weights are bfloat16, keep a float32 copy of them and step that"
 
 BAD = """\
 @pytest_logits.register(

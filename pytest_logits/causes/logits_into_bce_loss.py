@@ -1,6 +1,7 @@
-"""BCELoss takes probabilities and is fed with scores that are not confined to [0, 1].
+"""The loss takes probabilities, as BCELoss does, and is fed with scores that are not confined to [0, 1].
 
-torch raises an error as soon as a score leaves [0, 1]; until then the loss is of the wrong thing.
+BCELoss raises an error as soon as a score leaves [0, 1]; until then the loss is of the wrong thing. A loss of your own
+gives NaN there, or clips the score and with it the gradient.
 """
 
 FIX = "use BCEWithLogitsLoss on the scores, or apply sigmoid to them"

@@ -1,6 +1,6 @@
-"""NLLLoss takes log-probabilities and is fed with scores that are not normalised.
+"""The loss takes log-probabilities, as NLLLoss does, and is fed with scores that are not normalised.
 
-NLLLoss only picks the entry of the true class and changes its sign. On free scores it has no minimum: the loss
+It only picks the entry of the true class and changes its sign. On free scores it has no minimum: the loss
 falls below 0 without end.
 """
 

@@ -1,9 +1,10 @@
-"""A prediction leaves the model in train mode.
+"""The model is in another mode than it should be after a prediction, or during a training step.
 
-Dropout and BatchNorm then act as in training on whatever comes next.
+After a prediction that leaves train mode, dropout and BatchNorm act as in training on whatever comes next. After an
+evaluation that leaves eval mode, the rest of the training goes without dropout, and BatchNorm's statistics stay.
 """
 
-FIX = "call model.eval() before predicting, and model.train() where training goes on"
+FIX = "call model.eval() before predicting and restore the mode after it; begin a training step with model.train()"
 
 BAD = """\
 def predict(model, x):

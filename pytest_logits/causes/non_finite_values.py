@@ -1,9 +1,12 @@
-"""Finite inputs give logits that are NaN or infinite.
+"""Numbers that are NaN or infinite, in the logits of finite inputs or in the inputs themselves.
 
 One NaN in a batch makes the loss NaN, and the next step makes every parameter NaN.
 """
 
-FIX = "look for a logarithm, division or root of 0 and for exp of a large number"
+FIX = (
+    "look for the logarithm or root of a number that is 0 or negative, a division by 0 and exp of a large number; "
+    "in the data, for missing values"
+)
 
 BAD = """\
 @pytest_logits.register(input_shape=(10,), num_classes=3, loss="nll_loss")

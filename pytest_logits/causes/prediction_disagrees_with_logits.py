@@ -5,7 +5,7 @@ a logit above 0, which is a probability above 0.5. Other decisions come of 0.5 a
 applied twice, which is above 0.5 for every input, and of argmax over the batch axis.
 """
 
-FIX = "decide by argmax over the class axis, or by logit > 0 for a single logit"
+FIX = "decide by argmax over the class axis; for a single logit by logit > 0; for several labels by logit > 0 for each"
 
 BAD = """\
 def predict(model, x):

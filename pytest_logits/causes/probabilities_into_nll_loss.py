@@ -1,4 +1,4 @@
-"""NLLLoss takes log-probabilities and is fed with probabilities.
+"""The loss takes log-probabilities, as NLLLoss does, and is fed with probabilities.
 
 NLLLoss only picks the entry of the true class and changes its sign. On probabilities it lies in [-1, 0]: it is
 negative, which no log-likelihood of a class is, and its gradient does not grow where the model is wrong.

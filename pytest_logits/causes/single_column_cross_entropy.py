@@ -4,7 +4,7 @@ Softmax over one score is 1. With (N, 1) scores cross entropy is exactly 0 and h
 classes is always 0.
 """
 
-FIX = "give the head one output per class, or use BCEWithLogitsLoss with task='binary'"
+FIX = "give the head one output per class, or train with BCEWithLogitsLoss and pass task='binary' to register"
 
 BAD = """\
 @pytest_logits.register(input_shape=(10,), num_classes=2)

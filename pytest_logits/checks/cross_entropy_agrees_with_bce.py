@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
 from pytest_logits.subject import Subject
+from pytest_logits.target_faults import against
 
 # CE is finite up to 2e5 in float32 and overflows in float16 at 6e4; a margin of 1000 is beyond what training makes.
 LARGEST_SCORE = 1000.0
@@ -122,7 +124,8 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
     return Verdict(
         outcome="failed",
         cause=cause if finite else "unstable_loss",
-        measured=f"{subject.loss_name} gives {numbers['loss']:.6g} and the gradient {numbers['gradient']} "
+        measured=("the targets are -1 and 1; " if finite and cause == "signed_targets" else "")
+        + f"{subject.loss_name} gives {numbers['loss']:.6g} and the gradient {numbers['gradient']} "
         f"at logits {numbers['logits']}, labels {numbers['labels']}",
         expected=f"{numbers['reference']:.6g} and {numbers['reference_gradient']}, as {reference.name} gives",
         counterexample=numbers,
@@ -162,7 +165,9 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
         return Verdict(
             outcome="failed",
             cause=family.cause,
-            measured=f"{subject.loss_name} equals {family.name} on drawn logits, to {equivalence.RECOGNISED:g}",
+            measured=f"{subject.loss_name} equals {family.name} on drawn logits, to {equivalence.RECOGNISED:g}"
+            + (f"; it gets {_shapes(subject)}" if family.cause == "broadcast_targets" else "")
+            + ("; the targets are -1 and 1" if family.cause == "signed_targets" else ""),
             expected=family.wanted,
             location=place,
             counterexample=family.example,
@@ -188,13 +193,19 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
     return Verdict(
         outcome="failed",
         cause="unstable_loss",
-        measured=f"{subject.loss_name} is {value:.4g}, it or its gradient not finite, "
-        f"at logits {found[0].tolist()}, labels {found[1].tolist()}",
-        expected=f"what {family.name} gives, which is finite there",
+        measured=f"the loss is {value:.4g} "
+        + ("but its gradient is not finite " if math.isfinite(value) else "")
+        + f"at logits {found[0].tolist()}, labels {found[1].tolist()}",
+        expected=f"a finite loss and gradient, as {family.name.partition(',')[0]} gives",
         location=loss_place(subject),
         counterexample={"logits": found[0].tolist(), "labels": found[1].tolist(), "loss": value},
         evidence={"recognised_as": family.name},
     )
+
+
+def _shapes(subject: Subject) -> str:
+    logits = subject.sample_logits
+    return against(logits, subject.targets(subject.sample_labels, logits))
 
 
 def _training_runs(subject: Subject) -> Verdict | None:

@@ -58,7 +58,7 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
         cause="evaluation_is_random",
         measured=f"two evaluations of one batch differ by {gap:.4g}"
         + (f"; {kept_on[0]} is in train mode" if kept_on else ""),
-        expected=f"a difference of at most {allowed:.2g}",
+        expected=f"a difference of at most {allowed:.2g}, which rounding explains",
         location=place,
         counterexample={
             "batch_size": SCAN_ROWS,

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from pytest_logits.check_registry import check
-from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.finding import Verdict, counted, inconclusive, listed, not_applicable, passed
 from pytest_logits.learning import LearningRun, Prepare, learning_run
 from pytest_logits.locate import cut_place
 from pytest_logits.parameters import Parameters, strays, survey
@@ -59,8 +59,10 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     if failed or verdicts:
         return (failed or verdicts)[0]
     told = {"unused": found.unused, "zero gradient so far": found.still}
-    notes = "".join(f"; {what}: {_names(names)}" for what, names in told.items() if names)
-    return passed(f"{len(moved)} of {len(found.all)} parameters train{notes}", evidence=_evidence(found, run))
+    notes = "".join(f"; {what}: {listed(names)}" for what, names in told.items() if names)
+    return passed(
+        f"{len(moved)} of {counted(len(found.all), 'parameter')} train{notes}", evidence=_evidence(found, run)
+    )
 
 
 def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_Idle]:
@@ -70,8 +72,9 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
         yield _Idle(
             cause="unregistered_parameters",
             paths=tuple(s.path for s in found.strays),
-            said=f"{first.holder or first.path}: {len(found.strays)} trainable tensors that the logits use are not in "
-            f"parameters(), {_names(tuple(s.path for s in found.strays))}",
+            said=(f"{first.holder}. " if first.holder else "")
+            + f"{counted(len(found.strays), 'trainable tensor')} that the logits use {_are(len(found.strays))} not in "
+            f"parameters() ({listed([s.path for s in found.strays])})",
             undone="the same training with them in the optimizer",
             prepare=_with_strays(subject) if all(s.holder for s in found.strays) else None,
         )
@@ -79,7 +82,8 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
         yield _Idle(
             cause="frozen_parameters",
             paths=found.off,
-            said=f"{len(found.off)} of {len(found.all)} parameters do not require a gradient, {_names(found.off)}",
+            said=f"{len(found.off)} of {counted(len(found.all), 'parameter')} "
+            f"{'does' if len(found.off) == 1 else 'do'} not require a gradient ({listed(found.off)})",
             undone="the same training with requires_grad on",
             prepare=_switched_on(subject, found.off),
         )
@@ -87,7 +91,8 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
         yield _Idle(
             cause="detached_graph",
             paths=found.cut,
-            said=f"the logits depend on {_names(found.cut)} and no gradient comes back",
+            said=f"no gradient comes back to {counted(len(found.cut), 'parameter')} that the logits are made from "
+            f"({listed(found.cut)})",
         )
     if found.still and run.best.least >= run.goal:
         cause, why = "degenerate_initialisation", ""
@@ -98,29 +103,31 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
         yield _Idle(
             cause=cause,
             paths=found.still,
-            said=f"the gradient of {_names(found.still)} is exactly zero at all {run.steps} steps{why}",
+            said=f"the gradient of {counted(len(found.still), 'parameter')} is exactly zero "
+            f"{'at every step' if run.steps > 1 else 'at the first step'}{why} ({listed(found.still)})",
         )
 
 
 def _judge(subject: Subject, run: LearningRun, found: Parameters, idle: _Idle, *, moved: set[str]) -> Verdict:
     learns = run.best.least < run.goal
-    lowest = f"the lowest loss is {run.best.least:.4f} after {run.steps} steps"
+    lowest = f"The lowest loss is {run.best.least:.4f} after {counted(run.steps, 'step')}."
     verdict = Verdict(
         outcome="advice",
         cause=idle.cause,
-        measured=f"{idle.said}; {lowest}",
+        measured=f"{idle.said}. {lowest}",
         expected="a gradient for every parameter that is not declared in frozen="
-        + ("" if learns else f", and a loss below {run.goal:.4f}"),
+        + ("" if learns else f"; on this data a model that works gets its loss below {run.goal:.4f}"),
         location=cut_place(subject) if idle.cause == "detached_graph" else None,
         counterexample={"parameters": list(idle.paths)[:8], "count": len(idle.paths)},
         evidence=_evidence(found, run),
     )
     if found.head and found.head[0] in idle.paths:
-        said = f"{idle.said}, {found.head[0]} of the layer that makes the logits among them; {lowest}"
+        head = f"Among them: {found.head[0]}, of" if len(idle.paths) > 1 else "It is of"
+        said = f"{idle.said}. {head} the layer that makes the logits. {lowest}"
         return replace(verdict, outcome="failed", measured=said)
     trainable = set(found.all) - set(found.off)
     if not moved and (idle.cause != "frozen_parameters" or not trainable):
-        return replace(verdict, outcome="failed", measured=f"{idle.said}; nothing else trains, {lowest}")
+        return replace(verdict, outcome="failed", measured=f"{idle.said}. Nothing else trains. {lowest}")
     if not learns and idle.prepare is not None:
         proof = run.proof_of(idle.undone, prepare=idle.prepare)
         if proof is not None:
@@ -147,8 +154,8 @@ def _switched_on(subject: Subject, names: tuple[str, ...]) -> Prepare:
     return prepare
 
 
-def _names(names: tuple[str, ...], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _evidence(found: Parameters, run: LearningRun) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _failed(
         outcome="failed",
         cause="softmax_over_wrong_dim" if subject.region == "wrong_simplex" else "examples_leak_across_batch",
         measured=f"the logits of example {kept} change by {gap:.4g} when the other {ROWS - 1} examples are replaced",
-        expected=f"a change of at most {allowed:.2g}",
+        expected=f"a change of at most {allowed:.2g}, which rounding explains",
         location=place,
         counterexample={
             "batch_size": ROWS,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
-from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.finding import Verdict, counted, not_applicable, passed
 from pytest_logits.own_training import users_batches
 from pytest_logits.structures import tensors_in
 from pytest_logits.subject import Subject
@@ -47,7 +47,8 @@ def inputs_are_scaled(subject: Subject) -> Verdict:
             sizes.append(float(tensor.double().square().mean().sqrt()))
     if not sizes:
         return not_applicable("the inputs are no floats")
-    told = f"the root mean square of the inputs is {min(sizes):.3g} to {max(sizes):.3g} over {len(sizes)} tensors"
+    told = f"the root mean square of the inputs is {min(sizes):.3g} to {max(sizes):.3g}"
+    told += f" over {counted(len(sizes), 'tensor')}"
     evidence: dict[str, Any] = {"root_mean_square": sizes}
     normalised = _first_layer(subject)
     if normalised or (max(sizes) <= LARGE and (min(sizes) >= SMALL or max(sizes) == 0)):
@@ -56,7 +57,7 @@ def inputs_are_scaled(subject: Subject) -> Verdict:
         outcome="advice",
         cause="unscaled_inputs",
         measured=told,
-        expected=f"between {SMALL:.2g} and {LARGE:g}: mean 0 and size 1 is what initial weights assume",
+        expected=f"between {SMALL:.2g} and {LARGE:g}; initial weights assume inputs of mean 0 and size 1",
         evidence=evidence,
     )
 

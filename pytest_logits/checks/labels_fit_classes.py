@@ -12,7 +12,7 @@ from pytest_logits.copies import SubjectError, evaluating
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.own_training import users_batches
 from pytest_logits.subject import Subject
-from pytest_logits.target_faults import finding, out_of_range, refused, unnormalised
+from pytest_logits.target_faults import against, finding, out_of_range, refused, unnormalised
 
 
 @check(claim="the labels of your batches are what the loss takes, and lie in the declared classes", tags=("data",))
@@ -48,7 +48,8 @@ def labels_fit_classes(subject: Subject) -> Verdict:
             expected="batches of several classes: shuffle the data",
             evidence=evidence,
         )
-    return passed(f"the targets of {len(kinds)} batches fit; {len(seen)} different ones", evidence=evidence)
+    batches = "1 batch" if len(kinds) == 1 else f"{len(kinds)} batches"
+    return passed(f"the targets of {batches} fit; {len(seen)} different ones", evidence=evidence)
 
 
 def _fault(subject: Subject, targets: Tensor, zeros: Tensor) -> Verdict | None:
@@ -72,7 +73,8 @@ def _broadcast(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | N
     (gradient,) = torch.autograd.grad(subject.loss_at(leaf, targets), leaf)
     if not bool(gradient.any()) or bool((gradient != gradient[:1]).any()):
         return None
-    said = "rows with different targets get the same gradient: each is compared with all targets at once"
+    said = f"{against(scores, targets)}: rows with different targets get the same gradient, so each is compared with "
+    said += "all targets at once"
     return finding(subject, "broadcast_targets", said, "a gradient per row, by its own target", targets)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_logits.check_registry import check
-from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.parameters import strays
 from pytest_logits.subject import Subject
@@ -40,8 +40,8 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
         )
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
-    measured = f"the loss went from {first:.4f} to {least:.4f} in {run.steps} steps"
-    expected = f"a fall of at least a tenth of the way to {run.stakes.least:.4f}"
+    measured = f"the loss went from {first:.4f} to {least:.4f} in {counted(run.steps, 'step')}"
+    expected = f"a fall of at least a tenth of the way to {four_digits(run.stakes.least)}"
     if least < run.fallen(first):
         return passed(measured, expected=expected, evidence=run.evidence())
     return inconclusive(measured, expected=expected, evidence=run.evidence())
@@ -53,20 +53,23 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
     trainable = [name for name, p in parameters.items() if p.requires_grad]
     hidden = strays(subject, model)
     if hidden:
-        cause, why = "unregistered_parameters", f"{len(hidden)} trainable tensors in the graph are not in parameters()"
+        cause, why = (
+            "unregistered_parameters",
+            f"{counted(len(hidden), 'trainable tensor')} in the graph, none in parameters()",
+        )
     elif parameters and not trainable:
-        cause, why = "frozen_parameters", f"none of the {len(parameters)} parameters requires a gradient"
+        cause, why = "frozen_parameters", f"no parameter requires a gradient, of {len(parameters)} in all"
     elif not subject.logits_of(model, run.batch.inputs).requires_grad:
         cause, why = (
             "detached_graph",
-            f"the logits have no graph, though {len(trainable)} parameters require a gradient",
+            "the logits have no graph, so no gradient comes back to a parameter",
         )
     elif subject.region == "nonnegative":
         cause, why = "bounded_logits", "every output is clipped to 0, where its gradient is exactly zero"
     else:
         cause, why = (
             "degenerate_initialisation",
-            f"the gradient of all {len(trainable)} trainable parameters is exactly zero",
+            f"the gradient of every trainable parameter is exactly zero, of {len(trainable)} in all",
         )
     return Verdict(
         outcome="failed",

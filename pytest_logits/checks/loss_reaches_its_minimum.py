@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_logits.check_registry import check
-from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.regions import Region
@@ -38,13 +38,15 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         return not_applicable("with one score per example the loss is at its minimum whatever the model does")
     run = learning_run(subject)
     best, evidence = run.best, run.evidence()
-    measured = f"the lowest loss is {best.least:.4f} at accuracy {best.accuracy:.2f}, after {run.steps} steps"
+    measured = (
+        f"the lowest loss is {best.least:.4f} at accuracy {best.accuracy:.2f}, after {counted(run.steps, 'step')}"
+    )
     if best.least < run.impossible:
         return _below_minimum(subject, run, measured)
     if best.least < run.goal:
         return passed(measured, expected=f"below {run.goal:.4f}", evidence=evidence)
     region = _confining_region(subject, run)
-    expected = f"below {run.goal:.4f}; the least any scores can reach is {run.stakes.least:.4f}"
+    expected = f"below {run.goal:.4f}; the least any scores can reach is {four_digits(run.stakes.least)}"
     if region is None:
         return inconclusive(measured, expected=expected, evidence=evidence)
     proof = run.prove(region)
@@ -85,7 +87,7 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
 
 def _below_minimum(subject: Subject, run: LearningRun, measured: str) -> Verdict:
     least = run.stakes.least
-    expected = f"at least {least:.4f}, the least that {subject.loss_name} can be on what it takes"
+    expected = f"at least {four_digits(least)}, the least that {subject.loss_name} can be on what it takes"
     if subject.nature.takes != "log_probabilities":
         return inconclusive(measured, expected=expected, evidence=run.evidence())
     squashed = run.holds("unit")

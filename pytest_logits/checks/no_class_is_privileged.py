@@ -50,17 +50,19 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
         return Verdict(
             outcome="failed",
             cause="unreachable_class",
-            measured=f"the score of class {c} is at most that of class {d} in all {len(scores)} rows, over "
-            f"{math.ceil(CERTAIN + 2 * math.log2(classes))} settings of the parameters"
-            + (f"; the same holds of {len(unreachable) - 1} more classes" if len(unreachable) > 1 else ""),
-            expected="for every class, inputs or parameters that give it the highest score",
+            measured=f"the score of class {c} is at most that of class {d} in all {len(scores)} rows, from "
+            f"{math.ceil(CERTAIN + 2 * math.log2(classes))} random settings of the parameters"
+            + (f". So is that of {len(unreachable) - 1} more below another's" if len(unreachable) > 1 else ""),
+            expected="every class has the highest score somewhere",
             counterexample={"class": c, "never_above": d, "scores": scores[0].tolist()[:8]},
             evidence=evidence,
         )
     ignored = _ignored(subject)
     if masked or ignored:
         told = [f"the score of class {c} is {scores[0, c]:g} whatever the input" for c in masked[:1]]
-        told += [f"rows of class {c} have no effect on {subject.loss_name}: it is never learnt" for c in ignored[:1]]
+        told += [
+            f"rows of class {c} have no effect on {subject.loss_name}: the class is never learnt" for c in ignored[:1]
+        ]
         return Verdict(
             outcome="advice",
             cause="wrong_loss_weights" if ignored else None,

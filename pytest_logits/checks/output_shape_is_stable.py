@@ -12,7 +12,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.checks.examples_are_independent import tolerance
 from pytest_logits.copies import SubjectError, evaluating
 from pytest_logits.feeding import SCAN_ROWS
-from pytest_logits.finding import Verdict, passed
+from pytest_logits.finding import Verdict, counted, passed
 from pytest_logits.locate import reshape_place
 from pytest_logits.search import smallest
 from pytest_logits.structures import index_rows
@@ -65,12 +65,13 @@ def output_shape_is_stable(subject: Subject) -> Verdict:
         return Verdict(
             outcome="failed",
             cause="single_column_cross_entropy" if subject.has_single_column else "wrong_number_of_outputs",
-            measured=f"{columns} per example: logits of shape {reference.shape}",
-            expected=f"{wanted} per example: {subject.spec.task}, num_classes={subject.spec.num_classes}",
+            measured=f"{counted(columns, 'score')} per example: logits of shape {reference.shape}",
+            expected=f"{counted(wanted, 'score')} per example, for num_classes={subject.spec.num_classes} and "
+            f"task={subject.spec.task!r}",
             counterexample={"batch_size": SCAN_ROWS, "logits_shape": list(reference.shape)},
             evidence=evidence,
         )
-    return passed(f"{columns} scores per example for batches of {sorted(seen)}", evidence=evidence)
+    return passed(f"{counted(columns, 'score')} per example for batches of {sorted(seen)}", evidence=evidence)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _failed(subject: Subject, count: int, observed: _Observed, expected: str, se
     got = (
         f"raised {type(observed.error).__name__}: {observed.error}"
         if observed.error
-        else f"gave logits {observed.shape}"
+        else f"gave logits of shape {observed.shape}"
     )
     counterexample: dict[str, Any] = {"batch_size": count, "logits_shape": list(observed.shape)}
     if observed.error is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
-from pytest_logits.finding import Proof, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.finding import Proof, Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.inside import FITTED, HELD_OUT, activation_inside
 from pytest_logits.locate import activation_place, loss_place
 from pytest_logits.losses import Form, known_nature
@@ -91,12 +91,18 @@ def _inside_the_loss(subject: Subject) -> Verdict | None:
     return Verdict(
         outcome="failed",
         cause=cause,
-        measured=f"on {FITTED + HELD_OUT} drawn rows of logits {subject.loss_name} equals a loss of activated logits",
-        expected="the same loss of the logits themselves",
+        measured=f"on {FITTED + HELD_OUT} drawn rows of logits {subject.loss_name} equals another loss, of the logits "
+        f"put through {_activation(cause)}",
+        expected="a loss of the logits themselves",
         location=loss_place(subject),
         counterexample={"logits": [[0.0, 0.0]], "note": "any logits: the activation is inside the loss"},
         evidence={"draws": FITTED + HELD_OUT},
     )
+
+
+def _activation(cause: str) -> str:
+    name = cause.partition("_")[0]
+    return name if name in ("softmax", "sigmoid") else "an activation"
 
 
 def _stakes(subject: Subject) -> Stakes:
@@ -107,13 +113,13 @@ def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) ->
     region, form = subject.region, subject.nature.form
     if subject.stays_small and stakes.is_material(stakes.floor("symmetric")):
         return inconclusive(
-            f"the outputs stay in [-1, 1] for every scale of the parameters, as cosine similarities do: "
+            f"the outputs stay in [-1, 1] for every scale of the parameters, as cosine similarities do; "
             f"{_range(subject.scan)}; loss_reaches_its_minimum decides whether that costs anything",
             expected="scores without bound, or a scale that makes room",
             evidence=evidence,
         )
     if region == "free":
-        return passed(f"the outputs are {IN_WORDS[region]}: {_range(subject.scan)}", evidence=evidence)
+        return passed(f"the outputs are {IN_WORDS[region]}; {_range(subject.scan)}", evidence=evidence)
     if region == "log_simplex" and form == "categorical":
         return Verdict(
             outcome="advice",
@@ -137,13 +143,13 @@ def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) ->
         undone = "the same loss on scores that are free instead of confined; a bound, not a run"
         proof = Proof(undone=undone, as_written=floor, with_fix=stakes.least, goal=floor)
         expected = f"scores without bound; behind this activation {subject.loss_name} cannot fall below {floor:.4f}"
-        expected += f", without it the least is {stakes.least:.4f}"
+        expected += f", without it the loss can reach {four_digits(stakes.least)}"
     else:
         expected = "scores of both signs; a true class clipped to 0 has zero gradient and cannot be pushed up"
     return Verdict(
         outcome="failed",
         cause=cause,
-        measured=f"the outputs are {IN_WORDS[region]}: {_range(subject.scan)}",
+        measured=f"the outputs are {IN_WORDS[region]}; {_range(subject.scan)}",
         expected=expected,
         proof=proof,
         location=activation_place(subject, amount=0.0 if region in ("simplex", "sphere") else BENT),
@@ -166,7 +172,7 @@ def _judge_normalised(subject: Subject, evidence: dict[str, Any]) -> Verdict:
         return passed(f"the outputs are {wanted}, which {subject.loss_name} takes", evidence=evidence)
     if undecided:
         return inconclusive(
-            f"the outputs are near {wanted} but not exactly: {_range(scan)}, row sums off 1 by {scan.sum_gap:.2g}",
+            f"the outputs are near {wanted} but not exactly; {_range(scan)}, row sums off 1 by {scan.sum_gap:.2g}",
             evidence=evidence,
         )
     squashed = takes == "log_probabilities" and region in ("simplex", "unit")
@@ -176,7 +182,7 @@ def _judge_normalised(subject: Subject, evidence: dict[str, Any]) -> Verdict:
     return Verdict(
         outcome="failed",
         cause=cause,
-        measured=f"the outputs are {IN_WORDS[region]}: {_range(scan)}",
+        measured=f"the outputs are {IN_WORDS[region]}; {_range(scan)}",
         expected=f"{wanted}, which is what {subject.loss_name} takes",
         location=activation_place(subject, amount=0.0) if squashed else None,
         counterexample=_smallest_batch(subject, region),
@@ -190,7 +196,7 @@ def _wrong_axis(subject: Subject) -> Verdict:
     return Verdict(
         outcome="failed",
         cause="softmax_over_wrong_dim",
-        measured=f"the outputs {shape} are normalised along {name}: {_range(subject.scan)}",
+        measured=f"the outputs {shape} are normalised along {name}; {_range(subject.scan)}",
         expected="if they are normalised at all, then along the class axis, axis 1",
         location=activation_place(subject, amount=0.0),
         counterexample={"batch_size": SCAN_ROWS, "axis": axis},
@@ -226,7 +232,9 @@ def _evidence(scan: Extent, region: Region) -> dict[str, Any]:
 
 
 def _range(scan: Extent) -> str:
-    return f"{scan.low:.4g} to {scan.high:.4g} over {scan.rows} rows"
+    """The parameters are scattered far, hence the size of free scores."""
+    rows = counted(scan.rows, "row")
+    return f"they range from {scan.low:.4g} to {scan.high:.4g} over {rows}, with the parameters scattered at random"
 
 
 def _smallest_batch(subject: Subject, region: Region) -> dict[str, Any] | None:

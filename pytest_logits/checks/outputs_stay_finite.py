@@ -53,9 +53,8 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
     scale, count = found
     bad = broken(scale, count)
     assert bad is not None
-    measured = (
-        f"{int(bad.sum())} of {bad.numel()} logits are NaN or infinite on inputs of scale {scale:g}, batch {count}"
-    )
+    measured = f"{int(bad.sum())} of {bad.numel()} logits are NaN or infinite"
+    measured += f" on inputs of scale {scale:g}, in a batch of {count}"
     if scale != 1.0:
         return inconclusive(measured, expected="finite logits; at this scale of the inputs a sound model may overflow")
     return Verdict(

@@ -30,7 +30,9 @@ def own_loss_is_the_registered_one(subject: Subject) -> Verdict:
     return Verdict(
         outcome="advice",
         cause="regression_head" if regression else None,
-        measured=f"{name} gives {own:.4g} on a batch where {subject.loss_name} of the logits gives {registered:.4g}",
-        expected="the same; pass loss=, and logits= where the scores are not the output, to have what trains checked",
+        measured=f"{name} computes a loss of {own:.4g} on a batch where {subject.loss_name} of the logits is "
+        f"{registered:.4g}",
+        expected="the same. To have the loss that trains checked, pass it as loss=, and logits= where the scores are "
+        "not the output",
         evidence=evidence,
     )

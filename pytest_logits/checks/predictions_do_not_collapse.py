@@ -66,7 +66,7 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             outcome="failed",
             cause="bounded_logits" if clipped else "output_ignores_input",
             location=activation_place(subject, amount=BENT) if clipped else None,
-            measured=f"{measured}; all {len(run.labels)} rows of the logits are identical at each of {run.steps} steps",
+            measured=f"{measured}; all {len(run.labels)} rows of the logits are identical throughout training",
             expected="logits that depend on the input",
             counterexample={"batch_size": len(run.labels)},
             evidence=evidence,

@@ -11,7 +11,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.copies import SubjectError
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.subject import Subject
-from pytest_logits.target_faults import finding, out_of_range, refused, unnormalised
+from pytest_logits.target_faults import against, finding, out_of_range, refused, unnormalised
 
 ROWS = 6
 # A gradient of the wrong sign is compared with this share of the largest: rounding is far below it.
@@ -91,7 +91,8 @@ def _judge_rows(subject: Subject, scores: Tensor, labels: Tensor, targets: Tenso
         said = "all targets are equal, though the labels are not"
         return finding(subject, "labels_out_of_range", said, "a target for each label", targets, numbers)
     if bool((gradient == gradient[:1]).all()):
-        said = "every row gets the same gradient, whatever its label: it is compared with all labels at once"
+        said = f"{against(scores, targets)}: every row gets the same gradient, whatever its label, so it is compared "
+        said += "with all labels at once"
         return finding(subject, "broadcast_targets", said, "a gradient per row, by its own label", targets, numbers)
     if toward <= NEGLIGIBLE * largest:
         return passed("each row is pulled towards its own label", evidence=numbers)

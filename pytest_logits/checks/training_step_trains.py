@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
-from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
+from pytest_logits.finding import Location, Proof, Verdict, counted, inconclusive, listed, not_applicable, passed
 from pytest_logits.learning import FALL, learning_run
 from pytest_logits.locate import definition
 from pytest_logits.own_training import OwnRun, OwnTraining
@@ -76,17 +76,16 @@ def _verdicts(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verd
 def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
     if seen.changed:
         return
-    said = f"none of {len(seen.unchanged)} parameters changes in {seen.steps} steps"
+    said = f"no parameter changes in {seen.steps} steps, of {len(seen.unchanged)} in all"
     if not seen.connected:
         yield _failed(subject, "detached_graph", f"{said}: no gradient reaches any of them", "a gradient", seen)
     elif seen.stepped == 0:
         longer = own.run(MOST_STEPS)
         if longer.stepped == 0:
-            told = f"none of {len(seen.unchanged)} parameters changes in {longer.steps} steps"
-            told += ": optimizer.step() is not called"
+            told = f"no parameter changes in {longer.steps} steps: optimizer.step() is not called"
             yield _failed(subject, "step_without_update", told, "a call of optimizer.step()", longer)
     elif len(seen.missing) == len(seen.unchanged):
-        told = f"{said}: the optimizer holds none of them, but {seen.foreign} others"
+        told = f"{said}: the optimizer holds none of them, but {counted(seen.foreign, 'other')}"
         yield _failed(subject, "optimizer_misses_parameters", told, "the parameters of this model", seen)
     elif all(float(g["lr"]) == 0 for g in own.optimizer_of(subject.fresh()).param_groups):
         told = f"{said}: the step size is 0, which only a warm-up means"
@@ -102,15 +101,15 @@ def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdic
     if not missing or not seen.changed:
         return
     said = (
-        f"{len(missing)} of {len(subject.trainable(subject.fresh()))} trainable parameters are not in the optimizer, "
+        f"{len(missing)} of {counted(len(subject.trainable(subject.fresh())), 'trainable parameter')} "
+        f"{'is' if len(missing) == 1 else 'are'} not in the optimizer ({listed(missing)})"
     )
-    said += f"{', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     expected = "all of them in the optimizer, or declared in frozen="
     run = learning_run(subject)
     moved: set[str] = set().union(*(trace.moved for trace in run.traces))
     head = survey(subject, connected=moved, moved=moved).head
     if head and head[0] in missing:
-        said += f"; {head[0]} belongs to the layer that makes the logits"
+        said += f". {head[0]} belongs to the layer that makes the logits"
         yield _failed(subject, "optimizer_misses_parameters", said, expected, seen)
         return
     if run.best.least < run.goal:
@@ -127,7 +126,7 @@ def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdic
                 goal=run.goal,
                 steps=run.steps,
             )
-            said += "; the rest does not learn separable data"
+            said += ". The rest alone does not learn separable data"
             yield _failed(subject, "optimizer_misses_parameters", said, expected, seen, proof=proof)
             return
     yield _advice(subject, "optimizer_misses_parameters", said, expected, seen)
@@ -146,8 +145,8 @@ def _not_cleared(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
     if len(shares) < 2:
         return
     told = (
-        f"at {len(shares)} of {len(shares)} steps the optimizer gets the gradients of the step before as well, "
-        f"at the last {shares[-1]:.2g} times the size of the new ones"
+        f"at each of {len(shares)} steps the optimizer gets the gradients of the step before, added to the new ones. "
+        f"At the last step they are {shares[-1]:.2g} times as large as the new ones"
     )
     yield _failed(subject, "gradients_not_cleared", told, "the gradients since the last optimizer.step() only", seen)
 
@@ -164,7 +163,8 @@ def _wrong_mode(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
     depends = [type(m).__name__ for m in subject.fresh().modules() if isinstance(m, _MODE_DEPENDENT)]
     if depends and seen.modes[0] and False in seen.modes:
         later = seen.modes.index(False) + 1
-        told = f"step {later} of {len(seen.modes)} runs in eval mode, the first in train mode; {depends[0]} minds"
+        told = f"step {later} of {len(seen.modes)} runs in eval mode, the first in train mode"
+        told += f". {depends[0]} acts otherwise in eval mode"
         yield _failed(subject, "model_left_in_wrong_mode", told, "train mode in every training step", seen)
 
 
@@ -243,8 +243,8 @@ def _range(own: OwnTraining, scales: list[float]) -> str:
         return ""
     sizes = sorted({group["lr"] for group in own.optimizer_of(own.subject.fresh()).param_groups})
     base = float(sizes[-1])
-    tried = " to ".join(f"{base * scale:.2g}" for scale in sorted({min(scales), max(scales)}))
-    return f"; with a step size of {tried} instead of {base:.2g} it falls"
+    tried = " to ".join(f"{base * scale:.3g}" for scale in sorted({min(scales), max(scales)}))
+    return f"; with a step size of {tried} instead of {base:.3g} the loss falls"
 
 
 def _place(subject: Subject, cause: str) -> Location | None:

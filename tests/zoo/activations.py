@@ -99,6 +99,10 @@ def clamped_sigmoid(z: Tensor) -> Tensor:
     return z.sigmoid().clamp(1e-6, 1 - 1e-6)  # FAULT
 
 
+def logistic(z: Tensor) -> Tensor:
+    return torch.exp(z) / (1 + torch.exp(z))  # FAULT
+
+
 def in_place(z: Tensor) -> Tensor:
     return z.sigmoid_()  # FAULT
 
@@ -237,6 +241,7 @@ def _sigmoids() -> Iterator[Fault]:
                 (exp_of_log_sigmoid, "exp of logsigmoid"),
                 (clamped_sigmoid, "clamped to [1e-6, 1 - 1e-6]"),
                 (in_place, "in place"),
+                (logistic, "exp(z) / (1 + exp(z))"),
             )
         ),
     ):
@@ -253,7 +258,7 @@ def _sigmoids() -> Iterator[Fault]:
 def _sigmoids_before_bce() -> Iterator[Fault]:
     column = {**FLAT, "num_classes": 1, "task": "binary"}
     for net in (
-        Net("SigmoidOneLogit", "one logit, (N,)", SigmoidOneLogit, lambda: sound.OneLogit(True), BINARY),
+        Net("SigmoidOneLogit", "one logit, (N,)", SigmoidOneLogit, sound.One(), BINARY),
         Net("SigmoidMultilabel", "several labels", lambda: SigmoidMLP(6), Plain(6), MULTILABEL),
         Net(
             "SigmoidModuleColumn",
@@ -275,7 +280,7 @@ def _sigmoids_before_bce() -> Iterator[Fault]:
             "SigmoidInModelAndPredict",
             "sigmoid in predict as well",
             SigmoidOneLogit,
-            lambda: sound.OneLogit(True),
+            sound.One(),
             {**BINARY, "predict": predictions.sigmoid_for_labels},
         ),
         Net(

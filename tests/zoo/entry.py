@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from tests.zoo.sound import Plain
-
 Factory = Callable[[], nn.Module]
 
 
@@ -50,10 +48,12 @@ class Fault:
     @property
     def sound(self) -> Trap:
         """The twin as a sound model. A twin's argument that is None is left to its default."""
+        factory = self.twin or self.factory
         return Trap(
-            name=f"Plain_{self.twin.classes}" if isinstance(self.twin, Plain) else f"{self.name}_twin",
+            # Twins of one name and the same arguments share their run.
+            name=getattr(factory, "name", f"{self.name}_twin"),
             words=f"the twin of {self.name}",
-            factory=self.twin or self.factory,
+            factory=factory,
             arguments={k: v for k, v in {**self.arguments, **self.twin_arguments}.items() if v is not None},
             advice=self.twin_advice,
         )

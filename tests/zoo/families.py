@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 
 import pytest_logits
 from pytest_logits.causes import cause_names
-from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Result
 from tests.zoo import (
     activations,
+    batches,
+    chances,
     independence,
     learning,
     losses,
@@ -19,31 +19,32 @@ from tests.zoo import (
     predictions,
     several,
     shapes,
+    steps,
     targets,
     traps,
 )
 from tests.zoo.entry import Fault, Trap
 
-FAMILIES = (normalised, activations, pairings, shapes, independence, predictions, targets, losses, learning, several)
+FAMILIES = (
+    normalised,
+    activations,
+    pairings,
+    shapes,
+    independence,
+    predictions,
+    targets,
+    losses,
+    chances,
+    learning,
+    steps,
+    batches,
+    several,
+)
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
-TRAPS: tuple[Trap, ...] = traps.TRAPS
+TRAPS: tuple[Trap, ...] = (*traps.TRAPS, *steps.TRAPS, *batches.TRAPS)
 
 
-# Checks of the classes' chances, the training step, the user's data and a framework's loss: their faults are in their
-# own tests.
-ELSEWHERE = (
-    "no_class_is_privileged",
-    "training_step_trains",
-    "labels_fit_classes",
-    "inputs_are_scaled",
-    "own_loss_is_the_registered_one",
-)
-# The causes that the other checks name: those that the zoo has models of.
-CAUSES = tuple(
-    name
-    for name in cause_names()
-    if any(re.search(rf"\b{name}\b", check.doc) for check in all_checks() if check.name not in ELSEWHERE)
-)
+CAUSES = tuple(cause_names())
 
 _RUNS: dict[str, list[Result]] = {}
 

@@ -89,6 +89,18 @@ class PermutedView(nn.Module):
         return self.head(rows)
 
 
+class StepsFirst(nn.Module):
+    """A GRU that takes the steps first is given the batch first."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.GRU(10, 8, batch_first=not faulty), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.rnn(x)  # FAULT
+        return self.head(out[:, -1])
+
+
 class Normed(nn.Module):
     """A network with BatchNorm, for what goes wrong with it in eval mode."""
 
@@ -148,6 +160,7 @@ def _leaks() -> Iterator[Fault]:
     rows: list[tuple[Callable[..., nn.Module], str, dict[str, Any]]] = [
         (AttentionOverBatch, "attention without batch_first", SEQUENCE),
         (PermutedView, "a view instead of a transpose", SEQUENCE),
+        (StepsFirst, "a GRU without batch_first", SEQUENCE),
         (NoRunningStatistics, "BatchNorm without running statistics", FLAT3),
         (NormKeptInTrainMode, "train() keeps BatchNorm in train mode", FLAT3),
         (EvalDoesNothing, "eval() overridden to do nothing", FLAT3),
@@ -195,6 +208,10 @@ def masked_at_random(z: Tensor) -> Tensor:
     return z * torch.bernoulli(torch.full_like(z, 0.8))  # FAULT
 
 
+def flipped_at_random(z: Tensor) -> Tensor:
+    return -z if random.random() < 0.5 else z
+
+
 class Dropped(sound.MLP):
     def __init__(self, classes: int, *, faulty: bool) -> None:
         super().__init__(classes)
@@ -221,6 +238,58 @@ class Sampled(nn.Module):
         return self.head(hidden)
 
 
+class DropPath(sound.MLP):
+    """Stochastic depth that stays on: the hidden layer is skipped one time in five."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__(3)
+        self.skip, self.faulty = nn.Linear(10, 3), faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        if (self.training or self.faulty) and torch.rand(()) < 0.2:  # FAULT
+            return self.skip(x)
+        return self.skip(x) + self.net(x)
+
+
+class KeptOnByEval(nn.Module):
+    """``eval`` overridden to do nothing; dropout stays on."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+        self.faulty = faulty
+
+    def eval(self) -> nn.Module:
+        return self if self.faulty else super().eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)  # FAULT
+
+
+class KeptOnByForward(KeptOnByEval):
+    def eval(self) -> nn.Module:
+        return nn.Module.eval(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.faulty:
+            self.train()
+        return self.net(x)  # FAULT
+
+
+class DropoutNet(sound.MLP):
+    """Noise that stays on, in a class whose name says Dropout; ``train`` is overridden to keep train mode."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__(3)
+        self.faulty = faulty
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(mode or self.faulty)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x + torch.randn_like(x)) if self.training else self.net(x)  # FAULT
+
+
 def _random() -> Iterator[Fault]:
     for function, words in (
         (always_dropped, "F.dropout on the scores"),
@@ -228,6 +297,7 @@ def _random() -> Iterator[Fault]:
         (fresh_dropout_module, "nn.Dropout made in forward"),
         (noisy, "noise added"),
         (masked_at_random, "a mask drawn by bernoulli"),
+        (flipped_at_random, "random.random()"),
     ):
         yield Fault(
             name=function.__name__,
@@ -236,8 +306,16 @@ def _random() -> Iterator[Fault]:
             factory=lambda function=function: Applied(5, function),
             twin=Plain(5),
             arguments=FLAT5,
+            # Python's own random numbers leave no trace in torch.
+            located=function is not flipped_at_random,
         )
-    for kind, words in ((Sampled, "a sample of a variational layer"),):
+    for kind, words in (
+        (Sampled, "a sample of a variational layer"),
+        (DropPath, "stochastic depth that stays on"),
+        (KeptOnByEval, "nn.Dropout, eval() overridden to do nothing"),
+        (KeptOnByForward, "nn.Dropout, self.train() in forward"),
+        (DropoutNet, "noise, train(False) overridden to train"),
+    ):
         yield Fault(
             name=kind.__name__,
             words=words,

@@ -161,6 +161,15 @@ class ZeroGain(nn.Module):
         return self.head(self.gain * x)
 
 
+class DeadReLU(sound.MLP):
+    """A bias so low that the ReLU is off for every input."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__(classes)
+        self.net[2] = nn.Linear(16, classes, bias=False)
+        nn.init.constant_(self.net[0].bias, -100.0 if faulty else 0.1)
+
+
 def _learning() -> Iterator[Fault]:
     rows: list[tuple[str, Callable[..., nn.Module], str]] = [
         ("frozen_parameters", Frozen, "requires_grad_(False) on the whole model"),
@@ -176,6 +185,7 @@ def _learning() -> Iterator[Fault]:
         ("degenerate_initialisation", AllZero, "two layers of zeros"),
         ("degenerate_initialisation", ZeroTwice, "two layers of zeros without a bias"),
         ("degenerate_initialisation", ZeroGain, "a gain of zero before a layer of zeros"),
+        ("degenerate_initialisation", DeadReLU, "a ReLU that is off for every input"),
     ]
     for cause, kind, words in rows:
         yield Fault(

@@ -47,6 +47,39 @@ def nll_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
     return F.nll_loss(logits.softmax(dim=1), targets)
 
 
+def softmax_in_weighted_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets, weight=WEIGHTS)
+
+
+def softmax_in_smoothed_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets, label_smoothing=0.1)
+
+
+def softmax_in_sum(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(logits.softmax(dim=1), targets, reduction="sum")
+
+
+def softmax_with_temperature_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy((logits / 2).softmax(dim=1), targets)
+
+
+def softmax_in_focal(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    loss = F.cross_entropy(logits.softmax(dim=1), targets, reduction="none")
+    return ((1 - torch.exp(-loss)) ** 2 * loss).mean()
+
+
+def relu_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.cross_entropy(torch.relu(logits), targets)
+
+
+def softmax_over_batch_in_loss(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.nll_loss(F.log_softmax(logits, dim=0), targets)
+
+
+def sigmoid_in_weighted_bce(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
+    return F.binary_cross_entropy_with_logits(logits.sigmoid(), targets, pos_weight=torch.tensor(3.0))
+
+
 class SoftmaxInModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +153,7 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
         plain,
     )
     yield "LossWithTanh", "tanh in the loss", "bounded_logits", Plain(5), FLAT5, tanh_in_loss, plain
-    yield "LossWithSigmoid", "sigmoid in the loss", sigmoid, _one, BINARY, sigmoid_in_loss, own_bce
+    yield "LossWithSigmoid", "sigmoid in the loss", sigmoid, sound.One(), BINARY, sigmoid_in_loss, own_bce
     yield "LossWithSigmoidColumn", "sigmoid in the loss, (N, 1)", sigmoid, Plain(1), BINARY, sigmoid_in_loss, own_bce
     yield "LossWithSigmoidMultilabel", "sigmoid in the loss", sigmoid, Plain(6), MULTILABEL, sigmoid_in_loss, own_bce
     yield (
@@ -141,15 +174,30 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
         nll_of_softmax,
         plain,
     )
+    for name, words, wrong, right in (
+        ("LossWithSoftmaxWeighted", "softmax in the loss, with weights", softmax_in_weighted_loss, plain),
+        ("LossWithSoftmaxSmoothed", "softmax in the loss, with smoothing", softmax_in_smoothed_loss, plain),
+        ("LossWithSoftmaxSum", "softmax in the loss, reduction='sum'", softmax_in_sum, plain),
+        ("LossWithSoftmaxTemperature", "in the loss, with a temperature", softmax_with_temperature_in_loss, plain),
+        ("LossWithSoftmaxFocal", "softmax in a focal loss", softmax_in_focal, sound.focal),
+    ):
+        yield name, words, softmax, Plain(5), FLAT5, wrong, right
+    yield "LossWithReLU", "ReLU in the loss", "bounded_logits", Plain(5), FLAT5, relu_in_loss, plain
+    yield "LossWithSigmoidPosWeight", "with pos_weight", sigmoid, sound.One(), BINARY, sigmoid_in_weighted_bce, own_bce
+    yield (
+        "LossOverBatch",
+        "log_softmax over the batch in the loss",
+        "softmax_over_wrong_dim",
+        Plain(5),
+        FLAT5,
+        softmax_over_batch_in_loss,
+        plain,
+    )
     unstable = "unstable_loss"
     yield "LogOfSoftmax", "log(softmax)", unstable, Plain(2), TWO, log_of_softmax, plain
     yield "ExponentialsByHand", "exp over its sum, then log", unstable, Plain(2), TWO, exponentials, plain
-    yield "LogOfSigmoid", "log(sigmoid)", unstable, _one, BINARY, log_of_sigmoid, own_bce
-    yield "LogOfExp", "log(1 + exp)", unstable, _one, BINARY, log_of_exp, own_bce
-
-
-def _one() -> nn.Module:
-    return sound.OneLogit(True)
+    yield "LogOfSigmoid", "log(sigmoid)", unstable, sound.One(), BINARY, log_of_sigmoid, own_bce
+    yield "LogOfExp", "log(1 + exp)", unstable, sound.One(), BINARY, log_of_exp, own_bce
 
 
 def _dense() -> nn.Module:

@@ -127,6 +127,28 @@ def squared(z: Tensor) -> Tensor:
     return torch.pow(z.softmax(dim=1).sqrt(), 2)  # FAULT
 
 
+def with_epsilon(z: Tensor) -> Tensor:
+    return torch.softmax(z, dim=1) + 1e-6  # FAULT
+
+
+def over_sum_with_epsilon(z: Tensor) -> Tensor:
+    e = torch.exp(z.clamp(max=50))
+    return e / (e.sum(dim=1, keepdim=True) + 1e-8)  # FAULT
+
+
+def over_sum_unclamped(z: Tensor) -> Tensor:
+    e = torch.exp(z)
+    return e / (e.sum(dim=1, keepdim=True) + 1e-8)  # FAULT
+
+
+def gumbel(z: Tensor) -> Tensor:
+    return F.gumbel_softmax(z, dim=1)  # FAULT
+
+
+def gumbel_hard(z: Tensor) -> Tensor:
+    return F.gumbel_softmax(z, hard=True, dim=1)  # FAULT
+
+
 # The softmax in one branch, in a wrapper, in a shared module, in one output of several.
 
 
@@ -411,6 +433,11 @@ def _softmaxes() -> Iterator[Fault]:
         (implicit, "F.softmax without dim"),
         (twice, "softmax twice in the model"),
         (squared, "squared square roots of probabilities"),
+        (with_epsilon, "an epsilon added"),
+        (over_sum_with_epsilon, "exp over its sum and an epsilon"),
+        (over_sum_unclamped, "exp over its sum and an epsilon, unclamped"),
+        (gumbel, "gumbel softmax, which draws anew in eval mode"),
+        (gumbel_hard, "gumbel softmax, hard"),
     ):
         yield Fault(
             name=f"softmax_{function.__name__}",
@@ -419,6 +446,7 @@ def _softmaxes() -> Iterator[Fault]:
             factory=lambda function=function: Applied(5, function),
             twin=Plain(5),
             arguments=FLAT5,
+            also=("evaluation_is_random",) if function in (gumbel, gumbel_hard) else (),
         )
 
 

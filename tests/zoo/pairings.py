@@ -145,9 +145,34 @@ def _logits_into_bce() -> Iterator[Fault]:
         Net(
             "LogitsIntoBCEByHandModule",
             "scores, (N,), and a loss module by hand",
-            lambda: sound.OneLogit(True),
+            sound.One(),
             lambda: Squashed(),
             {**BINARY, "loss": OwnBCE()},
+        ),
+        Net("LogitsIntoBCE", "scores, (N, 1)", Plain(1), _through(torch.sigmoid, 1), {**BINARY, "loss": "bce"}),
+        Net(
+            "LogitsIntoBCEModule",
+            "scores, (N,), nn.BCELoss",
+            sound.One(),
+            lambda: Squashed(),
+            {**BINARY, "loss": nn.BCELoss()},
+        ),
+        Net(
+            "LogitsIntoBCEMultilabel",
+            "scores, several labels",
+            Plain(6),
+            _through(torch.sigmoid, 6),
+            {**MULTILABEL, "loss": "bce"},
+        ),
+        *(
+            Net(
+                f"{function.__name__.title()}IntoBCE",
+                function.__name__,
+                _through(function, 1),
+                _through(torch.sigmoid, 1),
+                {**BINARY, "loss": "bce"},
+            )
+            for function in (torch.tanh, torch.relu)
         ),
     ]
     for net in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -153,8 +154,12 @@ class Predictor:
         return ((scores if self.on_logits else scores.sigmoid()) > self.threshold).long()
 
 
-def _one(squeeze: bool = True) -> Factory:
-    return lambda: sound.OneLogit(squeeze)
+def half_for_labels(model: nn.Module, x: Tensor) -> Tensor:  # FAULT
+    return (model(x) > 0.5).long()
+
+
+def over(model: nn.Module, x: Tensor, *, threshold: float) -> Tensor:  # FAULT
+    return (model(x) > threshold).long()
 
 
 def _disagreements() -> Iterator[Fault]:
@@ -162,17 +167,17 @@ def _disagreements() -> Iterator[Fault]:
     two = {**FLAT, "num_classes": 2}
     dense = {"input_shape": (4, 12), "num_classes": 3}
     rows: list[tuple[str, str, Factory, dict[str, Any], Predict, Predict]] = [
-        ("HalfOnLogits", "logit > 0.5", _one(), BINARY, half_on_logits, above_zero),
-        ("RoundedLogits", "round() of a logit", _one(), BINARY, rounded, above_zero),
+        ("HalfOnLogits", "logit > 0.5", sound.One(), BINARY, half_on_logits, above_zero),
+        ("RoundedLogits", "round() of a logit", sound.One(), BINARY, rounded, above_zero),
         (
             "HalfOnColumn",
             "logit >= 0.5, (N, 1)",
-            _one(False),
+            sound.One(False),
             column,
             half_on_a_column,
             lambda model, x: above_zero(model, x).squeeze(1),
         ),
-        ("SigmoidTwice", "sigmoid twice", _one(), BINARY, sigmoid_twice, sigmoid_for_labels),
+        ("SigmoidTwice", "sigmoid twice", sound.One(), BINARY, sigmoid_twice, sigmoid_for_labels),
         (
             "SigmoidOfProbabilities",
             "sigmoid of what the model has put through sigmoid",
@@ -181,11 +186,11 @@ def _disagreements() -> Iterator[Fault]:
             sigmoid_of_probabilities,
             half,
         ),
-        ("BelowHalf", "probability < 0.5", _one(), BINARY, below, sigmoid_for_labels),
+        ("BelowHalf", "probability < 0.5", sound.One(), BINARY, below, sigmoid_for_labels),
         (
             "ArgmaxOverColumn",
             "argmax over one column",
-            _one(False),
+            sound.One(False),
             BINARY,
             over_one_column,
             lambda m, x: above_zero(m, x)[:, 0],
@@ -207,6 +212,23 @@ def _disagreements() -> Iterator[Fault]:
             softmax_for_labels,
             sigmoid_for_labels,
         ),
+        (
+            "HalfOnLogitsPartial",
+            "logit > 0.5, functools.partial",
+            sound.One(),
+            BINARY,
+            partial(over, threshold=0.5),
+            above_zero,
+        ),
+        (
+            "HalfOnLogitsObject",
+            "logit > 0.5, an object",
+            sound.One(),
+            BINARY,
+            Predictor(0.5, on_logits=True),
+            Predictor(0.5, on_logits=False),
+        ),
+        ("HalfForLabels", "logits > 0.5, several labels", Plain(6), MULTILABEL, half_for_labels, sigmoid_for_labels),
         ("BestLabelOnly", "argmax, several labels", Plain(6), MULTILABEL, best_label_only, sigmoid_for_labels),
         (
             "DenseOverPositions",

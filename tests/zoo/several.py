@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.zoo import predictions
 from tests.zoo.entry import Fault
-from tests.zoo.sound import BINARY, FLAT
+from tests.zoo.sound import BINARY, FLAT, IMAGE
 
 FLAT3 = {**FLAT, "num_classes": 3}
 SOFTMAX = "softmax_before_cross_entropy"
 SIGMOID_BCE = "sigmoid_before_bce_with_logits"
 WRONG_MODE = "model_left_in_wrong_mode"
 LEAK, RANDOM = "examples_leak_across_batch", "evaluation_is_random"
+SHAPE, BOUNDED, RANGE = "output_shape_depends_on_batch", "bounded_logits", "labels_out_of_range"
 DISAGREES = "prediction_disagrees_with_logits"
 
 
@@ -80,6 +82,71 @@ class DropoutOverBatch(Faulty):
         return self.net(x)
 
 
+class SoftmaxAndSqueeze(nn.Module):
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(3, 4)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.pool(x)
+        pooled = pooled.squeeze() if self.faulty else pooled.flatten(1)  # FAULT
+        scores = self.head(pooled)
+        return torch.softmax(scores, dim=-1) if self.faulty else scores  # FAULT
+
+
+class SoftmaxAndDropout(Faulty):
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.faulty:
+            return self.net(F.dropout(x, p=0.3, training=self.training))
+        x = F.dropout(x, p=0.3)  # FAULT
+        return F.softmax(self.net(x), dim=1)  # FAULT
+
+
+class SoftmaxAndMixedRows(Faulty):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.t().reshape(len(x), -1) if self.faulty else x  # FAULT
+        scores = self.net(x)
+        return F.softmax(scores, dim=1) if self.faulty else scores  # FAULT
+
+
+class ReLUAndMixedRows(Faulty):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.t().reshape(len(x), -1) if self.faulty else x  # FAULT
+        scores = self.net(x)
+        return F.relu(scores) if self.faulty else scores  # FAULT
+
+
+class SigmoidAndSqueeze(nn.Module):
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 1)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.head(x)
+        scores = scores.sigmoid() if self.faulty else scores  # FAULT
+        return scores.squeeze() if self.faulty else scores.squeeze(1)  # FAULT
+
+
+class SigmoidAndSampling(SigmoidAndSqueeze):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + torch.randn_like(x) if self.faulty else x  # FAULT
+        scores = self.head(x).squeeze(1)
+        return scores.sigmoid() if self.faulty else scores  # FAULT
+
+
+class SoftmaxAndWideHead(nn.Module):
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 7 if faulty else 3)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.head(x)
+        return scores.softmax(1) if self.faulty else scores  # FAULT
+
+
 def _several() -> Iterator[Fault]:
     over_the_batch = {**FLAT3, "predict": predictions.over_the_batch}
     leaves_train_mode = {**FLAT3, "predict": predictions.leaves_train_mode}
@@ -92,8 +159,32 @@ def _several() -> Iterator[Fault]:
         ("SoftmaxTrainMode", SOFTMAX, WRONG_MODE, "model.train() in predict", SoftmaxOutput, leaves_train_mode, best),
         ("SigmoidSigned", SIGMOID_BCE, "signed_targets", "targets of -1 and 1", SigmoidOutput, signed, unsigned),
         ("DropoutOverBatch", RANDOM, LEAK, "the mean over the batch taken off", DropoutOverBatch, FLAT3, {}),
+        ("SoftmaxAndSqueeze", SOFTMAX, SHAPE, "squeeze()", SoftmaxAndSqueeze, {**IMAGE, "num_classes": 4}, {}),
+        ("SoftmaxAndDropout", SOFTMAX, RANDOM, "F.dropout without training=", SoftmaxAndDropout, FLAT3, {}),
+        ("SoftmaxAndMixedRows", SOFTMAX, LEAK, "reshape that mixes rows", SoftmaxAndMixedRows, FLAT3, {}),
+        ("ReLUAndMixedRows", BOUNDED, LEAK, "reshape that mixes rows", ReLUAndMixedRows, FLAT3, {}),
+        ("SigmoidAndSqueeze", SIGMOID_BCE, SHAPE, "squeeze()", SigmoidAndSqueeze, BINARY, {}),
+        ("SigmoidAndSampling", SIGMOID_BCE, RANDOM, "noise", SigmoidAndSampling, BINARY, {}),
+        (
+            "SoftmaxAndWideHead",
+            SOFTMAX,
+            "wrong_number_of_outputs",
+            "7 scores for 3 classes",
+            SoftmaxAndWideHead,
+            FLAT3,
+            {},
+        ),
+        (
+            "SoftmaxNextClass",
+            SOFTMAX,
+            RANGE,
+            "each label another class",
+            SoftmaxOutput,
+            {**FLAT3, "targets": lambda y: (y + 1) % 3},
+            {"targets": "index"},
+        ),
     ]
-    first = {SOFTMAX: "softmax", SIGMOID_BCE: "sigmoid", RANDOM: "F.dropout without training="}
+    first = {SOFTMAX: "softmax", SIGMOID_BCE: "sigmoid", BOUNDED: "ReLU", RANDOM: "F.dropout without training="}
     for name, cause, other, words, kind, arguments, twin_arguments in rows:
         yield Fault(
             name=name,

@@ -74,6 +74,49 @@ class Unbatched(nn.Module):
         return scores
 
 
+class LastOfBatch(nn.Module):
+    """``out[-1]`` is the last step where the batch comes second; here it comes first."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.embed, self.rnn, self.head = nn.Embedding(200, 8), nn.GRU(8, 8, batch_first=True), nn.Linear(8, 3)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.rnn(self.embed(x))
+        last = out[-1] if self.faulty else out[:, -1]  # FAULT
+        return self.head(last)
+
+
+class FixedView(nn.Module):
+    """Features are viewed by a number that fits another image size: positions become rows."""
+
+    def __init__(self, *, faulty: bool) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(64 if faulty else 256, 4)
+        self.faulty = faulty
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv(x)
+        features = features.view(-1, 64) if self.faulty else features.view(len(features), -1)  # FAULT
+        return self.head(features)
+
+
+class FirstOnly(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)[0]  # FAULT
+
+
+class Flattened(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).flatten()  # FAULT
+
+
+class MeanOverBatch(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).mean(dim=0)  # FAULT
+
+
 def _shapes() -> Iterator[Fault]:
     images, tokens = {**IMAGE, "num_classes": 4}, {**TOKENS, "num_classes": 3}
     three = {**FLAT, "num_classes": 3}
@@ -83,6 +126,8 @@ def _shapes() -> Iterator[Fault]:
         (SqueezeInside, "squeeze() of pooled features", images),
         (SqueezedState, "squeeze() of the state of a GRU", tokens),
         (Unbatched, "a batch of one loses its axis", three),
+        (LastOfBatch, "out[-1] of a GRU with batch_first", tokens),
+        (FixedView, "view(-1, 64) of larger features", images),
     ]
     for kind, words, arguments in rows:
         yield Fault(
@@ -92,6 +137,19 @@ def _shapes() -> Iterator[Fault]:
             factory=lambda kind=kind: kind(faulty=True),
             twin=lambda kind=kind: kind(faulty=False),
             arguments=arguments,
+        )
+    for plain, words in (
+        (FirstOnly, "the first row only"),
+        (Flattened, "flatten()"),
+        (MeanOverBatch, "the mean of all rows"),
+    ):
+        yield Fault(
+            name=plain.__name__,
+            words=words,
+            cause=SHAPE,
+            factory=lambda plain=plain: plain(3),
+            twin=Plain(3),
+            arguments=three,
         )
 
 
@@ -161,7 +219,7 @@ def _single_columns() -> Iterator[Fault]:
         (
             "FlatFloatTargets",
             "(N,) and float targets (N,): one sample of N classes",
-            lambda: sound.OneLogit(True),
+            sound.One(),
             {**BINARY, "loss": "cross_entropy", "targets": "float_index"},
             twin,
         ),

@@ -34,6 +34,10 @@ class Plain:
     def __call__(self) -> nn.Module:
         return MLP(self.classes)
 
+    @property
+    def name(self) -> str:
+        return f"Plain_{self.classes}"
+
 
 class CNN(nn.Module):
     """BatchNorm and dropout."""
@@ -206,6 +210,20 @@ class OneLogit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(x).squeeze(1) if self.squeeze else self.head(x)
+
+
+@dataclass(frozen=True)
+class One:
+    """Makes a model of one logit, (N,) or (N, 1)."""
+
+    squeeze: bool = True
+
+    def __call__(self) -> nn.Module:
+        return OneLogit(self.squeeze)
+
+    @property
+    def name(self) -> str:
+        return f"One_{'N' if self.squeeze else 'N1'}"
 
 
 class Conv1dHead(nn.Module):

@@ -17,11 +17,8 @@ from tests.zoo.sound import BINARY, FLAT, Applied, Plain
 Targets = str | Callable[[Tensor], Tensor]
 FLAT4 = {**FLAT, "num_classes": 4}
 FLAT5 = {**FLAT, "num_classes": 5}
+FLAT2 = {**FLAT, "num_classes": 2}
 NLL5 = {**FLAT5, "loss": "nll_loss"}
-
-
-def _one(squeeze: bool = True) -> Factory:
-    return lambda: sound.OneLogit(squeeze)
 
 
 def _log_probabilities() -> nn.Module:
@@ -54,10 +51,25 @@ def dtypes() -> Iterator[Fault]:
             ("BoolTargets", "bool indices", Plain(2), {**FLAT, "num_classes": 2}, lambda y: y.bool(), None),
             ("OnehotInt64", "one-hot rows of int64", Plain(4), FLAT4, onehot4, lambda y: onehot4(y).float()),
             ("OnehotIntoNLL", "one-hot rows into nll_loss", _log_probabilities, NLL5, "onehot", "index"),
+            (
+                "FloatTargetsModule",
+                "float indices, nn.CrossEntropyLoss",
+                Plain(4),
+                {**FLAT4, "loss": nn.CrossEntropyLoss(weight=torch.ones(4))},
+                "float_index",
+                "index",
+            ),
             ("ColumnIndices", "indices of shape (N, 1)", Plain(4), FLAT4, lambda y: y.unsqueeze(1), None),
-            ("Int64IntoBCE", "int64 into BCE with logits", _one(), BINARY, lambda y: y, lambda y: y.float()),
+            ("Int64IntoBCE", "int64 into BCE with logits", sound.One(), BINARY, lambda y: y, lambda y: y.float()),
             ("MultihotInt64", "int64 multi-hot rows", Plain(6), MULTILABEL, lambda y: y, lambda y: y.float()),
-            ("FlatAgainstColumn", "(N,) against logits (N, 1)", _one(False), BINARY, lambda y: y.float(), "column"),
+            (
+                "FlatAgainstColumn",
+                "(N,) against logits (N, 1)",
+                sound.One(False),
+                BINARY,
+                lambda y: y.float(),
+                "column",
+            ),
         ],
     )
 
@@ -78,6 +90,17 @@ def ranges() -> Iterator[Fault]:
                 lambda y: y + 1,
                 lambda y: y,
             ),
+            (
+                "BinaryFromOne",
+                "1 and 2 into BCE with logits",
+                sound.One(),
+                BINARY,
+                lambda y: y.float() + 1,
+                "float_index",
+            ),
+            ("PixelTargets", "0 and 255, BCE with logits", sound.One(), BINARY, lambda y: 255.0 * y, "float_index"),
+            ("SwappedClasses", "0 and 1 swapped, 2 classes", Plain(2), FLAT2, lambda y: 1 - y, "index"),
+            ("SwappedBinary", "0 and 1 swapped, one logit", sound.One(), BINARY, lambda y: 1.0 - y, "float_index"),
         ],
     )
 
@@ -86,8 +109,16 @@ def signs() -> Iterator[Fault]:
     return _rows(
         "signed_targets",
         [
-            ("SignedTargets", "-1 and 1, (N,)", _one(), BINARY, "signed", "float_index"),
-            ("SignedColumn", "-1 and 1, (N, 1)", _one(False), BINARY, "signed", "column"),
+            ("SignedTargets", "-1 and 1, (N,)", sound.One(), BINARY, "signed", "float_index"),
+            ("SignedColumn", "-1 and 1, (N, 1)", sound.One(False), BINARY, "signed", "column"),
+            (
+                "SignedModule",
+                "-1 and 1, nn.BCEWithLogitsLoss",
+                sound.One(),
+                {**BINARY, "loss": nn.BCEWithLogitsLoss()},
+                lambda y: 2.0 * y - 1,
+                "float_index",
+            ),
             ("SignedMultilabel", "-1 and 1, several labels", Plain(6), MULTILABEL, lambda y: 2.0 * y - 1, "multihot"),
         ],
     )
@@ -106,6 +137,14 @@ def unnormalised() -> Iterator[Fault]:
                 lambda y: 0.9 * onehot4(y) + 0.025,
             ),
             ("CountsForShares", "votes instead of shares", Plain(4), FLAT4, lambda y: 3.0 * onehot4(y) + 1, "onehot"),
+            (
+                "CountsModule",
+                "votes, nn.CrossEntropyLoss",
+                Plain(4),
+                {**FLAT4, "loss": nn.CrossEntropyLoss()},
+                lambda y: 3.0 * onehot4(y) + 1,
+                "onehot",
+            ),
             (
                 "SharesOverBatch",
                 "shares along the batch",
@@ -155,7 +194,7 @@ def broadcasts() -> Iterator[Fault]:
             name=name,
             words=words,
             cause="broadcast_targets",
-            factory=_one(squeeze),
+            factory=sound.One(squeeze),
             arguments={**BINARY, "loss": loss, "targets": wrong},
             twin_arguments={"targets": right},
         )

@@ -82,6 +82,8 @@ def _networks() -> Iterator[Trap]:
             FLAT3,
         ),
         ("Seeded", "a generator of its own, in train mode", Seeded, FLAT3),
+        ("OwnEval", "eval() overridden to return nothing", OwnEval, FLAT3),
+        ("OwnTrain", "train() overridden to take no mode", OwnTrain, FLAT3),
     ]
     for name, words, factory, arguments in rows:
         yield Trap(name=name, words=words, factory=factory, arguments=arguments)
@@ -108,6 +110,34 @@ def scripted() -> nn.Module:
         # Deprecated, and still about.
         warnings.simplefilter("ignore")
         return torch.jit.script(nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3)))
+
+
+class OwnEval(nn.Module):
+    """``eval`` that does what it should and forgets to return the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(10, 16), nn.BatchNorm1d(16), nn.Dropout(0.2), nn.Linear(16, 3))
+
+    def eval(self) -> Any:
+        super().eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class OwnTrain(OwnEval):
+    """``train`` takes no argument, as nobody passes one."""
+
+    def eval(self) -> Any:
+        for module in self.modules():
+            module.training = False
+        return self
+
+    def train(self) -> Any:  # type: ignore[override]
+        for module in self.modules():
+            module.training = True
+        return self
 
 
 class GroupNormed(nn.Module):
