@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import linecache
+from pathlib import Path
 from typing import Any
 
 import pytest_logits
@@ -15,3 +17,14 @@ def result_of(check: str, model: Any, **arguments: Any) -> Result:
         defaults["input_shape"] = (10,)
     (result,) = pytest_logits.check_classifier(model, select=[check], **{**defaults, **arguments})
     return result
+
+
+def found(result: Result) -> tuple[str, str | None]:
+    """The outcome with its cause, to compare with what was planted."""
+    return result.outcome, result.verdict.cause
+
+
+def blamed(result: Result) -> str:
+    """The source line that a finding names, "" where it names none. Planted lines end with ``# FAULT``."""
+    place = result.verdict.location
+    return "" if place is None else linecache.getline(str(Path.cwd() / place.file), place.line).rstrip()

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.checks.planted import found, result_of
+from tests.zoo import sound
+
+CHECK = "no_class_is_privileged"
+
+
+class Made(sound.MLP):
+    """Scores that a function makes of ``width`` free ones."""
+
+    def __init__(self, width: int, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(width)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.net(x))
+
+
+def judge(function: Any, *, width: int = 4, classes: int = 4, **arguments: Any) -> Any:
+    return result_of(CHECK, lambda: Made(width, function), num_classes=classes, **arguments)
+
+
+def below_another(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :3], z[:, :1] - z[:, 3:].exp()], dim=1)
+
+
+def least_of_all(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :3], z[:, :3].min(dim=1, keepdim=True).values - 1], dim=1)
+
+
+def on_one_side(z: Tensor) -> Tensor:
+    """Two scores that a threshold on the wrong side keeps in order."""
+    return torch.stack([z[:, 0].abs(), -z[:, 0].abs()], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("function", "classes", "which", "above"),
+    [(below_another, 4, 3, 0), (least_of_all, 4, 3, 0), (on_one_side, 2, 1, 0)],
+)
+def test_a_class_that_never_wins_is_found(function: Any, classes: int, which: int, above: int):
+    result = judge(function, classes=classes)
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.counterexample is not None
+    assert (result.verdict.counterexample["class"], result.verdict.counterexample["never_above"]) == (which, above)
+    assert result.verdict.evidence["unreachable"] == [which]
+
+
+def test_several_classes_that_never_win_are_counted():
+    result = judge(lambda z: torch.cat([z, z[:, :2] - 1], dim=1), classes=6)
+    assert result.verdict.evidence["unreachable"] == [4, 5]
+    assert "the same holds of 1 more classes" in result.verdict.measured
+
+
+def test_it_is_found_in_every_position_of_a_dense_output():
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(4, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            z = self.conv(x)
+            return torch.cat([z, z[:, :1] - 1], dim=1)
+
+    result = result_of(CHECK, Dense, input_shape=(4, 12), num_classes=4)
+    assert found(result) == ("failed", "unreachable_class")
+
+
+def ordinal(z: Tensor) -> Tensor:
+    """The log of the probability that a logistic variable falls between thresholds."""
+    below = torch.sigmoid(torch.tensor([-2.0, 0.0, 2.0]) - z[:, :1])
+    ends = torch.zeros(len(z), 1), torch.ones(len(z), 1)
+    return torch.cat([ends[0], below, ends[1]], dim=1).diff(dim=1).clamp_min(1e-12).log()
+
+
+def binomial(z: Tensor) -> Tensor:
+    k = torch.arange(6.0)
+    return torch.lgamma(torch.tensor(6.0)) - torch.lgamma(k + 1) - torch.lgamma(6 - k) + k * z[:, :1]
+
+
+SOUND: dict[str, tuple[Any, int]] = {
+    "free": (lambda z: z, 4),
+    "a hundred": (lambda z: z, 100),
+    "one of them 0": (lambda z: torch.cat([torch.zeros(len(z), 1), z], dim=1), 5),
+    "antisymmetric": (lambda z: torch.cat([-z[:, :1], z[:, :1]], dim=1), 2),
+    "with a prior": (lambda z: z + torch.tensor([0.97, 0.01, 0.01, 0.01]).log(), 4),
+    "scaled by class": (lambda z: z * torch.tensor([1.0, 2.0, 5.0, 10.0]), 4),
+    "negative": (lambda z: -F.softplus(z), 4),
+    "log-softmax": (lambda z: z.log_softmax(dim=1), 4),
+    "distances on a line": (lambda z: -(z[:, :1] - torch.arange(8.0)).square(), 8),
+    "ordinal": (ordinal, 4),
+    "binomial": (binomial, 6),
+    "capped": (lambda z: 30 * torch.tanh(z / 30), 4),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_sound_heads_pass(name: str, seed: int):
+    function, classes = SOUND[name]
+    result = judge(function, width=classes if name == "a hundred" else 4, classes=classes, seed=seed)
+    assert result.outcome == "passed", result.verdict.measured
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments"),
+    [
+        (lambda: sound.Cosine(10, 16.0), {"num_classes": 10}),
+        (lambda: sound.Distance(10), {"num_classes": 10}),
+        (lambda: sound.deep(20, 10), {"num_classes": 10}),
+        (lambda: sound.ZeroHead(10), {"num_classes": 10}),
+        (lambda: sound.CNN(10), {**sound.IMAGE, "num_classes": 10}),
+        (lambda: sound.LSTM(10), {**sound.TOKENS, "num_classes": 10}),
+        (lambda: nn.Linear(1, 30), {"input_shape": (1,), "num_classes": 30}),
+        (lambda: sound.MLP(4), {"num_classes": 4, "loss": sound.focal}),
+        (lambda: sound.MLP(4), {"num_classes": 4, "loss": nn.MultiMarginLoss()}),
+        (lambda: sound.MLP(4), {"num_classes": 4, "targets": "onehot"}),
+        (lambda: sound.Softmax(4), {"num_classes": 4, "loss": sound.wants_probabilities}),
+    ],
+    ids=["cosine", "distance", "deep", "zero head", "CNN", "LSTM", "line", "focal", "hinge", "one-hot", "softmax"],
+)
+def test_sound_models_pass(factory: Any, arguments: dict[str, Any]):
+    assert result_of(CHECK, factory, **arguments).outcome == "passed"
+
+
+# Masks and padding.
+
+
+@pytest.mark.parametrize("value", [-torch.inf, -1e9])
+def test_a_masked_class_is_advice(value: float):
+    result = judge(lambda z: z.masked_fill(torch.arange(4) == 2, value))
+    assert found(result) == ("advice", None)
+    assert result.verdict.evidence["masked"] == [2]
+
+
+@pytest.mark.parametrize(
+    "loss", [nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0, 0.0, 1.0])), nn.CrossEntropyLoss(ignore_index=2)]
+)
+def test_a_class_that_the_loss_ignores_is_advice(loss: nn.Module):
+    result = judge(lambda z: z, loss=loss)
+    assert found(result) == ("advice", "wrong_loss_weights")
+    assert result.verdict.evidence["ignored"] == [2]
+    assert "rows of class 2 have no effect" in result.verdict.measured
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0, 1e-6, 1.0])),
+        nn.CrossEntropyLoss(label_smoothing=0.9),
+        nn.CrossEntropyLoss(reduction="sum"),
+    ],
+)
+def test_a_class_that_counts_little_counts(loss: nn.Module):
+    assert judge(lambda z: z, loss=loss).outcome == "passed"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "arguments"),
+    [(1, {"task": "binary", "num_classes": 2}), (4, {"task": "multilabel", "num_classes": 4}), (1, {"num_classes": 2})],
+)
+def test_where_no_class_is_chosen_of_several_there_is_nothing_to_look_at(outputs: int, arguments: dict[str, Any]):
+    assert result_of(CHECK, lambda: sound.MLP(outputs), **arguments).outcome == "not_applicable"
+
+
+def test_scores_that_are_never_a_number_decide_nothing():
+    assert judge(lambda z: z * torch.nan).outcome == "inconclusive"
