@@ -6,6 +6,7 @@ the training step then holds where the registration says nothing.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,11 +69,11 @@ def convention_of(module: nn.Module) -> Convention:
 
 def special_tokens(module: nn.Module) -> set[int]:
     """Token ids with a meaning of their own: padding indices of embeddings, and ``*_token_id`` of a configuration."""
-    found = {m.padding_idx for m in module.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    found: list[Any] = [m.padding_idx for m in module.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
     config = getattr(module, "config", None)
     if config is not None and hasattr(config, "num_labels"):
-        found |= {getattr(config, name, None) for name in dir(config) if name.endswith("_token_id")}
-    return {int(token) for token in found if isinstance(token, int)}
+        found += [getattr(config, name, None) for name in dir(config) if name.endswith("_token_id")]
+    return {token for token in found if isinstance(token, int)}
 
 
 def _is_skorch(made: Any) -> bool:
@@ -92,7 +93,9 @@ def _lightning_loss(module: nn.Module, x: Any, y: Any) -> Any:
     with warnings.catch_warnings():
         # self.log() says that there is no trainer.
         warnings.simplefilter("ignore")
-        made = module.training_step((x, y), 0)  # type: ignore[operator]
+        step = module.training_step
+        takes_index = len(inspect.signature(step).parameters) > 1  # type: ignore[arg-type]
+        made = step((x, y), 0) if takes_index else step((x, y))  # type: ignore[operator]
     return made.get("loss") if isinstance(made, Mapping) else made
 
 

@@ -7,6 +7,7 @@ proof, the sign of the gradients or the step size.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator
@@ -94,12 +95,27 @@ class OwnTraining:
         """
         if self.subject.optimizer_factory is None:
             return torch.optim.SGD(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
-        made = self.subject.optimizer_factory(model)
+        made = (
+            self._made_by_library(model) if self.subject.spec.optimizer is None else self.subject.spec.optimizer(model)
+        )
         if not isinstance(made, torch.optim.Optimizer):
             raise SubjectError(
                 f"optimizer= of {self.subject.name!r} must return a torch.optim.Optimizer; "
                 f"it returned {type(made).__name__}"
             )
+        return made
+
+    def _made_by_library(self, model: nn.Module) -> Any:
+        assert self.subject.optimizer_factory is not None
+        try:
+            made = self.subject.optimizer_factory(model)
+        except Exception as error:
+            # It may need a trainer, which the suite has not.
+            raise DoesNotApply(
+                f"the model's own optimizer cannot be made by itself: {error}; pass optimizer="
+            ) from error
+        if made is None:
+            raise DoesNotApply("the model makes no optimizer of its own; pass optimizer=")
         return made
 
     def run(self, steps: int, *, flip: bool = False, scale: float = 1.0, model: nn.Module | None = None) -> OwnRun:
@@ -111,7 +127,8 @@ class OwnTraining:
         model = subject.fresh() if model is None else model
         optimizer = self.optimizer_of(model)
         for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * scale
+            if isinstance(group.get("lr"), float | int | Tensor):
+                group["lr"] = group["lr"] * scale
         named = subject.trainable(model)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         seen.missing = tuple(name for name, p in named.items() if id(p) not in held)
@@ -136,10 +153,17 @@ class OwnTraining:
             return self.subject.spec.train_step(model, optimizer, x, y)
         if self.subject.train_step is not None:
             return self._library_step(model, optimizer, x, y)
-        optimizer.zero_grad()
-        output = self.subject.call(model, x)
-        loss = self.subject.loss_on_targets(output, self.subject.extract(output), y)
-        loss.backward()
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            output = self.subject.call(model, x)
+            loss = self.subject.loss_on_targets(output, self.subject.extract(output), y)
+            loss.backward()
+            return loss
+
+        if inspect.signature(optimizer.step).parameters["closure"].default is inspect.Parameter.empty:
+            return optimizer.step(closure)
+        loss = closure()
         optimizer.step()
         return loss
 
@@ -165,7 +189,8 @@ class OwnTraining:
                 output = self.subject.forward(model, x)
                 values.append(float(self.subject.loss_on_targets(output, self.subject.extract(output), y)))
             for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
+                if not torch.equal(buffer, buffers[name]):
+                    buffer.copy_(buffers[name])
         for module, mode in modes:
             module.training = mode
         return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan

@@ -7,7 +7,7 @@ move the logits while no gradient comes back, shows from outside; how it came ab
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,10 @@ DEEPEST = 4
 MOST_PARTS = 6
 
 
-def leaves(tensor: Tensor) -> dict[int, Tensor]:
-    """The trainable leaves of a tensor's graph, by id."""
+def leaves(tensor: Tensor, *, without: Any = None) -> dict[int, Tensor]:
+    """The trainable leaves of a tensor's graph, by id; those that are reached only through ``without`` left out."""
     found: dict[int, Tensor] = {}
-    todo, seen = [tensor.grad_fn], set()
+    todo, seen = [tensor.grad_fn], {without}
     while todo:
         node = todo.pop()
         if node is None or node in seen:
@@ -40,11 +40,12 @@ def leaves(tensor: Tensor) -> dict[int, Tensor]:
     return found
 
 
-def last_leaves(tensor: Tensor) -> dict[int, Tensor]:
-    """The leaves that the last layer uses: those of the node nearest to the tensor that has any.
+def last_leaves(tensor: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """The leaves that the last layer uses, and those that reach the tensor beside it.
 
-    A leaf belongs to a node that it feeds directly or through operations of one argument, such as the transpose in a
-    linear layer.
+    The last layer is the node nearest to the tensor that has a matrix. A leaf belongs to a node that it feeds directly
+    or through operations of one argument, such as the transpose in a linear layer. A temperature or a prior on the
+    logits is no layer; a low-rank update of a layer lies beside it.
     """
     todo, seen = deque([tensor.grad_fn]), set()
     while todo:
@@ -58,10 +59,10 @@ def last_leaves(tensor: Tensor) -> dict[int, Tensor]:
                 leaf = _leaf_behind(function)
                 if leaf is not None:
                     found[id(leaf)] = leaf
-        if found:
-            return found
+        if any(leaf.ndim > 1 for leaf in found.values()):
+            return found, leaves(tensor, without=node)
         todo.extend(function for function, _ in node.next_functions)
-    return {}
+    return {}, {}
 
 
 def _leaf_behind(node: Any) -> Tensor | None:
@@ -133,18 +134,24 @@ def _tensors_below(value: Any, path: str, root: str, holder: str, depth: int) ->
 class Parameters:
     """The parameters of a fresh copy, sorted by what becomes of them. Names only, but for the strays.
 
-    ``head`` is what the last layer uses, the largest first; ``off`` does not require a gradient and is not declared
-    frozen; ``unused`` and ``cut`` require one and get none, the first because the logits do not depend on them;
-    ``still`` have one that is exactly zero at every step. None of the last three is declared frozen.
+    ``head`` is what the last layer uses, the largest first, ``beside`` what reaches the logits without it; ``off``
+    does not require a gradient and is not declared frozen; ``unused`` and ``cut`` require one and get none, the first
+    because the logits do not depend on them; ``still`` have one that is exactly zero at every step. None of the last
+    three is declared frozen.
     """
 
     head: tuple[str, ...]
+    beside: tuple[str, ...]
     all: tuple[str, ...]
     off: tuple[str, ...]
     unused: tuple[str, ...]
     cut: tuple[str, ...]
     still: tuple[str, ...]
     strays: tuple[Stray, ...]
+
+    def loses_head(self, paths: Collection[str], *, moved: Collection[str]) -> bool:
+        """Whether the last layer's matrix is among the paths, and nothing that trains makes logits beside it."""
+        return bool(self.head) and self.head[0] in paths and not set(self.beside) & set(moved)
 
 
 def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Parameters:
@@ -166,10 +173,11 @@ def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Paramet
         if p.is_floating_point():
             p.requires_grad_()
     names = {id(p): name for name, p in named.items()} | {id(s.tensor): s.path for s in found}
-    head = last_leaves(_graphed(subject, model))
+    head, beside = last_leaves(_graphed(subject, model))
     used = _used(subject, severed)
     return Parameters(
         head=tuple(names[key] for key in sorted(head, key=lambda k: -head[k].numel()) if key in names),
+        beside=tuple(names[key] for key in beside if key in names and key not in head),
         all=tuple(named),
         off=off,
         unused=tuple(n for n in severed if n not in used),

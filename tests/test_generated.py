@@ -16,8 +16,14 @@ from pytest_logits.strategies import GeneratedClassifier
 from pytest_logits.subject import Subject
 
 CHECKS = {check.name: check for check in all_checks()}
-# Generated classifiers come without a predict= of their own.
-NOT_APPLICABLE = {"predictions_match_logits"}
+# Generated classifiers come without a predict=, a training step, data and a loss of their own.
+NOT_APPLICABLE = {
+    "predictions_match_logits",
+    "own_loss_is_the_registered_one",
+    "training_step_trains",
+    "inputs_are_scaled",
+    "labels_fit_classes",
+}
 
 
 @pytest.fixture(autouse=True)

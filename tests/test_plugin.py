@@ -228,7 +228,7 @@ def test_an_empty_ini_value_is_the_default(net: pytest.Pytester):
 )
 def test_a_list_may_have_commas_or_come_twice(net: pytest.Pytester, given: list[str]):
     result = net.runpytest_inprocess("--logit-checks", "--co", "-q", *(f"--logit-select={text}" for text in given))
-    assert ids(result) == [f"conftest.py::net::{SHAPE}", "conftest.py::net::outputs_are_logits"]
+    assert ids(result) == ["conftest.py::net::outputs_are_logits", f"conftest.py::net::{SHAPE}"]
 
 
 # --logit-list, --logit-explain

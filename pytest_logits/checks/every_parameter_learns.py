@@ -121,7 +121,7 @@ def _judge(subject: Subject, run: LearningRun, found: Parameters, idle: _Idle, *
         counterexample={"parameters": list(idle.paths)[:8], "count": len(idle.paths)},
         evidence=_evidence(found, run),
     )
-    if found.head and found.head[0] in idle.paths:
+    if found.loses_head(idle.paths, moved=moved):
         head = f"Among them: {found.head[0]}, of" if len(idle.paths) > 1 else "It is of"
         said = f"{idle.said}. {head} the layer that makes the logits. {lowest}"
         return replace(verdict, outcome="failed", measured=said)

@@ -36,14 +36,7 @@ def inputs_are_scaled(subject: Subject) -> Verdict:
         for tensor in _floats(x):
             bad = int((~tensor.isfinite()).sum())
             if bad:
-                return Verdict(
-                    outcome="failed",
-                    cause="non_finite_values",
-                    measured=f"{bad} of {tensor.numel()} numbers in the inputs of batch {number} are NaN or infinite",
-                    expected="finite inputs",
-                    counterexample={"batch": number, "bad": bad},
-                    evidence={"batch": number, "bad": bad},
-                )
+                return _not_finite(subject, x, number, bad, tensor.numel())
             sizes.append(float(tensor.double().square().mean().sqrt()))
     if not sizes:
         return not_applicable("the inputs are no floats")
@@ -59,6 +52,27 @@ def inputs_are_scaled(subject: Subject) -> Verdict:
         measured=told,
         expected=f"between {SMALL:.2g} and {LARGE:g}; initial weights assume inputs of mean 0 and size 1",
         evidence=evidence,
+    )
+
+
+def _not_finite(subject: Subject, x: Any, number: int, bad: int, count: int) -> Verdict:
+    """NaN may stand for what is missing, and minus infinity for a mask: it matters where it reaches the logits."""
+    told = f"{bad} of {count} numbers in the inputs of batch {number} are NaN or infinite"
+    try:
+        logits = subject.scores(evaluating(subject.fresh()), x, purpose="inputs")
+        reached = bool((logits.isnan() | (logits == torch.inf)).any())
+    except Exception:
+        # A model that refuses its own data is for the training step to show; the numbers are bad either way.
+        reached = True
+    if not reached:
+        return passed(f"{told}; none of them reaches the logits", evidence={"batch": number, "bad": bad})
+    return Verdict(
+        outcome="failed",
+        cause="non_finite_values",
+        measured=told,
+        expected="finite inputs",
+        counterexample={"batch": number, "bad": bad},
+        evidence={"batch": number, "bad": bad},
     )
 
 
@@ -90,4 +104,4 @@ def _first_layer(subject: Subject) -> str | None:
 
 
 def _floats(x: Any) -> list[Tensor]:
-    return [t for t in tensors_in(x) if t.is_floating_point() and t.numel()]
+    return [t for t in tensors_in(x) if t.is_floating_point() and t.numel() and t.layout == torch.strided]

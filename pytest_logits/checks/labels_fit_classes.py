@@ -69,7 +69,8 @@ def _broadcast(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | N
     rows = _rows(targets)
     if bool((rows == rows[:1]).all()):
         return None
-    leaf = scores.clone().requires_grad_()
+    # Away from zero: there the pull of a balanced batch on every row is nothing.
+    leaf = (scores if subject.nature.takes == "probabilities" else scores + 1).requires_grad_()
     (gradient,) = torch.autograd.grad(subject.loss_at(leaf, targets), leaf)
     if not bool(gradient.any()) or bool((gradient != gradient[:1]).any()):
         return None

@@ -10,6 +10,7 @@ from torch import Tensor
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.regions import ROOM
 from pytest_logits.subject import BENT, Subject
 
 SETTINGS = 8
@@ -47,8 +48,10 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     evidence = {"rows": len(scores), "unreachable": list(unreachable)[:20], "masked": masked[:20]}
     if unreachable:
         c, d = next(iter(unreachable.items()))
+        # Scores that cannot grow, as cosines, may be kept apart by a prior on purpose.
+        free = float(scores[scores.isfinite()].abs().max()) > ROOM
         return Verdict(
-            outcome="failed",
+            outcome="failed" if free else "advice",
             cause="unreachable_class",
             measured=f"the score of class {c} is at most that of class {d} in all {len(scores)} rows, from "
             f"{math.ceil(CERTAIN + 2 * math.log2(classes))} random settings of the parameters"

@@ -123,7 +123,7 @@ def _first_depends_on_second(subject: Subject) -> bool:
     """Whether another second example changes the logits of the first."""
     model, rows = evaluating(subject.fresh()), subject.inputs(SCAN_ROWS, "shape")
     first, other = (
-        subject.scores(model, index_rows(rows, torch.tensor([0, second]), SCAN_ROWS), purpose="shape")[0]
+        subject.scores(model, index_rows(rows, torch.tensor([0, second, 3]), SCAN_ROWS), purpose="shape")[0]
         for second in (1, 2)
     )
     return float((first - other).abs().max()) > tolerance(first.dtype, float(first.abs().max()))

@@ -62,7 +62,7 @@ def outputs_are_logits(subject: Subject) -> Verdict:
         return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
     if subject.has_single_column:
         return _single_column(subject)
-    if subject.scan.rows <= subject.scan.dropped and not (subject.scan.rows >= ENOUGH and subject.scan.bound > 1):
+    if subject.scan.rows <= subject.scan.dropped and not _grows(subject):
         return inconclusive(f"{subject.scan.dropped} rows of the outputs are not finite, {subject.scan.rows} are")
     if subject.region == "wrong_simplex":
         return _wrong_axis(subject)
@@ -71,6 +71,13 @@ def outputs_are_logits(subject: Subject) -> Verdict:
     if nature.takes == "logits":
         return _judge_logits(subject, stakes, evidence)
     return _judge_normalised(subject, evidence)
+
+
+def _grows(subject: Subject) -> bool:
+    """Whether enough of the scan is finite to say that scores for a loss on logits are not confined."""
+    scan = subject.scan
+    free = subject.nature.takes == "logits" and subject.region == "free"
+    return free and scan.rows >= ENOUGH and scan.bound > 1
 
 
 def _inside_the_loss(subject: Subject) -> Verdict | None:

@@ -87,7 +87,7 @@ def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator
     elif len(seen.missing) == len(seen.unchanged):
         told = f"{said}: the optimizer holds none of them, but {counted(seen.foreign, 'other')}"
         yield _failed(subject, "optimizer_misses_parameters", told, "the parameters of this model", seen)
-    elif all(float(g["lr"]) == 0 for g in own.optimizer_of(subject.fresh()).param_groups):
+    elif all(float(g.get("lr") or 0) == 0 and "lr" in g for g in own.optimizer_of(subject.fresh()).param_groups):
         told = f"{said}: the step size is 0, which only a warm-up means"
         yield _advice(subject, "learning_rate_too_low", told, "parameters that change", seen)
     else:
@@ -107,9 +107,9 @@ def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdic
     expected = "all of them in the optimizer, or declared in frozen="
     run = learning_run(subject)
     moved: set[str] = set().union(*(trace.moved for trace in run.traces))
-    head = survey(subject, connected=moved, moved=moved).head
-    if head and head[0] in missing:
-        said += f". {head[0]} belongs to the layer that makes the logits"
+    found = survey(subject, connected=moved, moved=moved)
+    if found.loses_head(missing, moved=seen.changed):
+        said += f". {found.head[0]} belongs to the layer that makes the logits"
         yield _failed(subject, "optimizer_misses_parameters", said, expected, seen)
         return
     if run.best.least < run.goal:
@@ -241,7 +241,9 @@ def _scales_that_work(own: OwnTraining, scales: tuple[float, ...], subject: Subj
 def _range(own: OwnTraining, scales: list[float]) -> str:
     if not scales:
         return ""
-    sizes = sorted({group["lr"] for group in own.optimizer_of(own.subject.fresh()).param_groups})
+    sizes = sorted({g["lr"] for g in own.optimizer_of(own.subject.fresh()).param_groups if g.get("lr") is not None})
+    if not sizes:
+        return ""
     base = float(sizes[-1])
     tried = " to ".join(f"{base * scale:.3g}" for scale in sorted({min(scales), max(scales)}))
     return f"; with a step size of {tried} instead of {base:.3g} the loss falls"

@@ -57,7 +57,7 @@ def test_a_class_that_never_wins_is_found(function: Any, classes: int, which: in
 def test_several_classes_that_never_win_are_counted():
     result = judge(lambda z: torch.cat([z, z[:, :2] - 1], dim=1), classes=6)
     assert result.verdict.evidence["unreachable"] == [4, 5]
-    assert "the same holds of 1 more classes" in result.verdict.measured
+    assert "So is that of 1 more" in result.verdict.measured
 
 
 def test_it_is_found_in_every_position_of_a_dense_output():

@@ -68,7 +68,7 @@ def test_the_same_loss_in_other_words_passes(loss: Any):
 def test_another_loss_is_advice_and_nothing_where_it_is_registered(loss: Any):
     result = judge(lambda: Step(loss))
     assert found(result) == ("advice", None)
-    assert "pass loss=" in result.verdict.expected
+    assert "pass it as loss=" in result.verdict.expected
     assert judge(lambda: Step(loss), loss=loss).outcome == "not_applicable"
 
 

@@ -565,7 +565,7 @@ def test_a_step_size_that_overshoots_is_advice_on_the_suites_data_and_a_failure_
         result = judge(optimizer=overshooting, batches=batches)
         assert found(result) == (outcome, "learning_rate_too_high")
         assert blamed(result).startswith("def overshooting(")
-        assert "instead of 1e+02 it falls" in result.verdict.measured
+        assert "instead of 100 the loss falls" in result.verdict.measured
 
 
 # The user's own data and errors.
