@@ -162,7 +162,7 @@ class OwnTraining:
             return loss
 
         if inspect.signature(optimizer.step).parameters["closure"].default is inspect.Parameter.empty:
-            return optimizer.step(closure)
+            return optimizer.step(closure)  # type: ignore[arg-type]
         loss = closure()
         optimizer.step()
         return loss
