@@ -43,7 +43,7 @@ def test_the_leaves_are_the_parameters_that_the_graph_reaches():
 
 def test_a_tensor_without_a_graph_has_no_leaves():
     assert leaves(torch.zeros(3)) == {}
-    assert last_leaves(torch.zeros(3)) == {}
+    assert last_leaves(torch.zeros(3)) == ({}, {})
 
 
 def test_a_parameter_that_is_used_twice_is_one_leaf():
@@ -81,17 +81,37 @@ class Weighted(nn.Module):
 )
 def test_the_last_layer_is_found_behind_what_has_no_parameters(how: Any):
     model = Weighted(how)
-    assert names(model, last_leaves(scores(model))) == {"weight"}
+    assert names(model, last_leaves(scores(model))[0]) == {"weight"}
 
 
 def test_the_last_layer_has_its_bias():
     model = sound.MLP(3)
-    assert names(model, last_leaves(scores(model))) == {"net.2.weight", "net.2.bias"}
+    assert names(model, last_leaves(scores(model))[0]) == {"net.2.weight", "net.2.bias"}
 
 
 def test_the_last_layer_of_a_dense_head_is_found():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.Upsample(scale_factor=2))
-    assert names(model, last_leaves(model(torch.randn(2, 3, 8, 8)))) == {"2.weight", "2.bias"}
+    assert names(model, last_leaves(model(torch.randn(2, 3, 8, 8)))[0]) == {"2.weight", "2.bias"}
+
+
+class Updated(nn.Module):
+    """A layer with a low-rank update beside it, and a temperature on both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = nn.Linear(10, 3)
+        self.down, self.up = nn.Linear(10, 2, bias=False), nn.Linear(2, 3, bias=False)
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * (self.base(x) + self.up(self.down(x)))
+
+
+def test_a_temperature_is_no_layer_and_an_update_lies_beside_it():
+    model = Updated()
+    last, beside = last_leaves(scores(model))
+    assert names(model, last) == {"base.weight", "base.bias"}
+    assert names(model, beside) == {"up.weight", "down.weight", "scale"}
 
 
 # Strays.
