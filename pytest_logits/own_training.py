@@ -124,6 +124,9 @@ class OwnTraining:
         ``flip`` turns every gradient round, ``scale`` multiplies the user's step size.
         """
         subject, seen = self.subject, OwnRun()
+        # The suite's batch comes with the shared training run, which must be made here: with gradients, and before the
+        # random state is set.
+        _ = self.batches
         model = subject.fresh() if model is None else model
         optimizer = self.optimizer_of(model)
         for group in optimizer.param_groups:
@@ -161,7 +164,8 @@ class OwnTraining:
             loss.backward()
             return loss
 
-        if inspect.signature(optimizer.step).parameters["closure"].default is inspect.Parameter.empty:
+        wanted = inspect.signature(optimizer.step).parameters.get("closure")
+        if wanted is not None and wanted.default is inspect.Parameter.empty:
             return optimizer.step(closure)  # type: ignore[arg-type]
         loss = closure()
         optimizer.step()

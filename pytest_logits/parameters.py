@@ -70,8 +70,7 @@ def _leaf_behind(node: Any) -> Tensor | None:
         leaf: Tensor | None = getattr(node, "variable", None)
         if leaf is not None:
             return leaf
-        before = [function for function, _ in node.next_functions if function is not None]
-        node = before[0] if len(before) == 1 else None
+        node = node.next_functions[0][0] if len(node.next_functions) == 1 else None
     return None
 
 

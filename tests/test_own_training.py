@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pytest_logits import own_training
 from pytest_logits.guard import preserved_state
+from pytest_logits.learning import learning_run
 from pytest_logits.own_training import MOST_BATCHES, OwnRun, OwnTraining, users_batches
 from pytest_logits.subject import SubjectError
 from tests.test_subject import same, subject_of
@@ -224,3 +225,21 @@ def test_batches_that_are_drawn_are_repeatable():
 def test_batches_that_are_no_pairs_are_told_of(made: Any):
     with pytest.raises(SubjectError, match=r"batches= of 'net' (gives no batch|must give pairs \(x, y\) of tensors)"):
         users_batches(subject_of(lambda: sound.MLP(3), batches=lambda: made))
+
+
+def test_the_shared_run_is_trained_also_where_the_step_asks_first():
+    subject = subject_of(lambda: sound.MLP(3), optimizer=sgd)
+    OwnTraining(subject).run(2)
+    assert learning_run(subject).best.gradient
+
+
+class Bare(torch.optim.SGD):
+    """An optimizer whose step takes nothing."""
+
+    def step(self) -> None:  # type: ignore[override]
+        super().step()
+
+
+def test_a_step_without_a_closure_argument_is_taken():
+    seen = OwnTraining(subject_of(lambda: sound.MLP(3), optimizer=lambda m: Bare(m.parameters(), lr=0.1))).run(2)
+    assert (seen.steps, seen.missing, bool(seen.changed)) == (2, (), True)
