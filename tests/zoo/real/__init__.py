@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 
-import torch
+from torch import library
 
 from tests.zoo.real.entry import Real
 
@@ -59,11 +59,11 @@ def _mend_torchvision() -> None:
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        operators = library.Library("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
+            operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _kept.append(operators)
 
 
 # A library's definitions go when it is collected.
-_kept: list[torch.library.Library] = []
+_kept: list[library.Library] = []
