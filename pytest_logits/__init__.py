@@ -12,16 +12,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_logits.api import ChecksFailed, Report, check_classifier
+    from pytest_logits.classifier import Classifier
+    from pytest_logits.finding import LogitFailure, Verdict, advice, failed, inconclusive, not_applicable, passed
     from pytest_logits.model import RegistrationError
     from pytest_logits.model_registry import register
+    from pytest_logits.own_checks import check
+    from pytest_logits.parametrize import parametrize_with_checks
 
-__all__ = ["ChecksFailed", "RegistrationError", "Report", "__version__", "check_classifier", "register"]
+__all__ = [
+    "ChecksFailed",
+    "Classifier",
+    "LogitFailure",
+    "RegistrationError",
+    "Report",
+    "Verdict",
+    "__version__",
+    "advice",
+    "check",
+    "check_classifier",
+    "failed",
+    "inconclusive",
+    "not_applicable",
+    "parametrize_with_checks",
+    "passed",
+    "register",
+]
 
 _HOMES = {
     "ChecksFailed": "api",
+    "Classifier": "classifier",
+    "LogitFailure": "finding",
     "RegistrationError": "model",
     "Report": "api",
+    "Verdict": "finding",
+    "advice": "finding",
+    "check": "own_checks",
     "check_classifier": "api",
+    "failed": "finding",
+    "inconclusive": "finding",
+    "not_applicable": "finding",
+    "parametrize_with_checks": "parametrize",
+    "passed": "finding",
     "register": "model_registry",
 }
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_logits.finding import Result
-from pytest_logits.model import caller, make_spec, nearest
+from pytest_logits.check_registry import all_checks
+from pytest_logits.finding import Outcome, Result
+from pytest_logits.model import caller, make_spec, nearest, require_known_checks
 from pytest_logits.report import failure_text
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 from pytest_logits.subject import Subject
+
+# What becomes of the outcome of a check that is expected to fail; a verdict that does not decide stays what it is.
+OF_EXPECTED: Mapping[Outcome, Outcome] = {"failed": "xfailed", "passed": "xpassed"}
 
 
 class ChecksFailed(AssertionError):
@@ -38,10 +42,14 @@ class Report:
 
     @property
     def _failures(self) -> list[Result]:
-        return [r for r in self.results if r.outcome in ("failed", "error")]
+        return [r for r in self.results if r.outcome in ("failed", "error", "xpassed")]
 
     def raise_for_failures(self) -> None:
-        """Raise :class:`ChecksFailed` if a check failed or the model raised; advice and skips are no failures."""
+        """Raise :class:`ChecksFailed` if a check failed or the model raised; advice and skips are no failures.
+
+        A check of ``expected_failures`` may fail, and must not pass.
+        """
+        __tracebackhide__ = True
         if self._failures:
             raise ChecksFailed("\n\n".join(failure_text(r) for r in self._failures))
 
@@ -56,7 +64,7 @@ def check_classifier(
     ignore: Iterable[str] = (),
     **arguments: Any,
 ) -> Report:
-    """Run the checks on one model and return a report.
+    """Run the checks on one model and return a report. Checks of your own take part where they have been declared.
 
     Args:
         model_or_factory: an ``nn.Module``, which is copied and never changed, or a factory as for ``register``.
@@ -76,7 +84,9 @@ def check_classifier(
     file, line = caller(1)
     if getattr(model_or_factory, "__name__", "") == "<lambda>":
         arguments = {"name": "model", **arguments}
-    subject = Subject(make_spec(model_or_factory, file=file, line=line, arguments=arguments), settings)
+    spec = make_spec(model_or_factory, file=file, line=line, arguments=arguments)
+    require_known_checks(spec, [check.name for check in all_checks()])
+    subject = Subject(spec, settings)
     results = []
     for check in selected_checks(select=select, ignore=ignore):
         run = run_check(
@@ -88,5 +98,6 @@ def check_classifier(
             root=Path.cwd(),
             rerun=f"check_classifier(..., select=[{check.name!r}], seed={seed}, profile={profile!r})",
         )
-        results.append(run.result)
+        expected = OF_EXPECTED if check.name in spec.expected_failures else {}
+        results.append(replace(run.result, outcome=expected.get(run.result.outcome, run.result.outcome)))
     return Report(tuple(results))

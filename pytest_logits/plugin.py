@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["pytest_logits.fixtures"]
+
 # name, what --help says, the ini twin's type, metavar
 TEXT_OPTIONS = (
     ("seed", "the seed that all randomness of the checks is derived from (default: 0)", "N"),
@@ -43,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker always, the session with its torch only where the checks are wanted."""
     config.addinivalue_line("markers", "logit_checks: a check of a registered classifier (pytest-logits)")
+    config.addinivalue_line(
+        "markers", "logit_parametrize: what parametrize_with_checks leaves on a test (pytest-logits)"
+    )
     wanted = config.getoption("logit_checks")
     if config.getini("logit_checks") if wanted is None else wanted:
         from pytest_logits.session import LogitSession
@@ -56,6 +61,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not config.getoption("logit_list") and name is None:
         return None
     from pytest_logits.explain import explain, listing
+    from pytest_logits.options import load_modules
 
+    # They may declare checks.
+    load_modules(config)
     print(listing() if name is None else explain(name))
     return 0
