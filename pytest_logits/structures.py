@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -22,6 +22,15 @@ def find_logits(output: Any) -> Any:
     if dataclasses.is_dataclass(output):
         return next((v for f in dataclasses.fields(output) if isinstance(v := getattr(output, f.name), Tensor)), None)
     return output
+
+
+def called(model: Callable[..., Any], inputs: Any) -> Any:
+    """The model's output for a batch: a mapping is passed as keywords, a tuple by position."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, tuple):
+        return model(*inputs)
+    return model(inputs)
 
 
 def tensors_in(inputs: Any) -> list[Tensor]:

@@ -139,7 +139,8 @@ def _not_cleared(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
         if float(taken.incoming.norm()) == 0 or float(before.given.norm()) == 0:
             return
         alone, summed = _left(taken.given, taken.incoming), _left(taken.given, taken.incoming + before.given)
-        if alone < SAME or summed > SAME:
+        # Gradients that are not finite leave NaN, which is no evidence.
+        if not (alone >= SAME and summed <= SAME):
             return
         shares.append(float(before.given.norm() / taken.incoming.norm()))
     if len(shares) < 2:
