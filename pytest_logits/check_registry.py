@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ class Check:
     def summary(self) -> str:
         """The first line of the docstring."""
         return self.doc.splitlines()[0]
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The causes that the page says it finds, in its sentence "Causes: ..."."""
+        sentence = re.search(r"Causes: ([^.]+)\.", self.doc)
+        return tuple(re.findall(r"[a-z]+(?:_[a-z]+)+", sentence[1])) if sentence else ()
 
 
 _checks: dict[str, Check] = {}

@@ -76,9 +76,13 @@ class LogitItem(pytest.Item):
         if run.error is not None:
             raise run.error
         if run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict):
-            raise LogitFailure(failure_text(run.result))
+            raise LogitFailure(self.text_of(run.result))
         if run.result.outcome in SKIPPED:
             pytest.skip(skip_reason(run.result))
+
+    def text_of(self, result: Result) -> str:
+        """A failure in words."""
+        return failure_text(result)
 
     def _pasteable_id(self) -> str:
         """The node id with its file as seen from where pytest was started, which is how pytest reads its arguments."""

@@ -67,10 +67,19 @@ def _row(label: str, text: str, width: int) -> list[str]:
 
 
 def json_report(
-    records: Iterable[Mapping[str, Any]], *, torch_version: str, seed: int, profile: str, seconds: float
+    records: Iterable[Mapping[str, Any]],
+    *,
+    torch_version: str,
+    seed: int,
+    profile: str,
+    seconds: float,
+    controls: Iterable[Mapping[str, Any]] | None = None,
 ) -> str:
-    """The JSON report, schema 1, from the records of the results, in the order of their node ids."""
-    report = {
+    """The JSON report, schema 1, from the records of the results, in the order of their node ids.
+
+    ``controls``, where they were run, are the records of the planted faults.
+    """
+    report: dict[str, Any] = {
         "schema": SCHEMA,
         "torch": torch_version,
         "seed": seed,
@@ -78,6 +87,8 @@ def json_report(
         "seconds": round(seconds, 3),
         "results": sorted(records, key=lambda record: str(record["nodeid"])),
     }
+    if controls is not None:
+        report["controls"] = sorted(controls, key=lambda record: str(record["nodeid"]))
     return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

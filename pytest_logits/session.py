@@ -14,6 +14,7 @@ import torch
 
 from pytest_logits.check_registry import Check, all_checks
 from pytest_logits.classifier import Subjects
+from pytest_logits.control_items import ControlItem, control_items, told
 from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
@@ -38,6 +39,7 @@ class LogitSession:
         self.config = config
         self.settings = settings_of(config)
         self.strict = is_set(config, "strict")
+        self.with_controls = is_set(config, "controls")
         # First, for a module that registers models may declare checks.
         self._words = load_models(config)
         try:
@@ -49,6 +51,7 @@ class LogitSession:
         self.known = frozenset(c.name for c in all_checks())
         self.reports = [_report_path(config, text) for text in list_of(config, "report")]
         self.records: dict[str, dict[str, Any]] = {}
+        self.controls: dict[str, dict[str, Any]] = {}
         self.progress = Progress(config)
         self.started = time.perf_counter()
         self.generated_only = False
@@ -58,7 +61,7 @@ class LogitSession:
     # Models
 
     def make_items(self, parent: pytest.Collector, spec: ModelSpec) -> Iterator[LogitItem]:
-        """An item for every selected check on a registered model."""
+        """An item for every selected check on a registered model, and for every control where they are wanted."""
         try:
             require_known_checks(spec, self.known)
         except RegistrationError as error:
@@ -74,6 +77,16 @@ class LogitSession:
                 passes=lambda: self.subjects.of(spec).passes,
                 expected_failure=spec.expected_failures.get(check.name),
                 spec=spec,
+                options=self._options_for(spec),
+                strict=self.strict,
+            )
+        if self.with_controls:
+            yield from control_items(
+                parent,
+                spec,
+                checks=self.checks,
+                settings=self.settings,
+                subjects=self.subjects,
                 options=self._options_for(spec),
                 strict=self.strict,
             )
@@ -149,7 +162,7 @@ class LogitSession:
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Add the models of loaded files that the arguments did not lead to, unless ids were asked for.
 
-        With no model registered, add the generated ones.
+        With no model registered, and beside controls, add the generated ones.
         """
         self._require_no_late_check()
         if not self._has_ids:
@@ -163,8 +176,10 @@ class LogitSession:
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
         self.generated_only = not registered_models() and not self._has_ids
-        if self.generated_only or self._generated_ids:
-            checks = [c for c in self.checks if self.generated_only or whole or c.name in wanted]
+        # Beside the negative controls the positive one: sound classifiers pass here.
+        every = self.generated_only or (self.with_controls and not self._has_ids)
+        if every or self._generated_ids:
+            checks = [c for c in self.checks if every or whole or c.name in wanted]
             items.extend(session.genitems(self._generated_collector(session, checks)))
 
     def _require_no_late_check(self) -> None:
@@ -191,7 +206,9 @@ class LogitSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach the record to the report, which takes it from a worker to the controller."""
         report = yield
-        if isinstance(item, LogitItem) and call.when == "call" and item.result is not None:
+        if isinstance(item, ControlItem) and call.when == "call" and item.result is not None:
+            report.logit_control = item.record(item.result)  # type: ignore[attr-defined]
+        elif isinstance(item, LogitItem) and call.when == "call" and item.result is not None:
             record = item.result.to_json()
             if hasattr(report, "wasxfail"):
                 record["outcome"] = "xfailed"
@@ -213,6 +230,9 @@ class LogitSession:
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
+        control = getattr(report, "logit_control", None)
+        if control is not None:
+            self.controls[report.nodeid] = control
 
     def pytest_report_header(self) -> str:
         """What is needed to run this again."""
@@ -222,7 +242,16 @@ class LogitSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
-        if not self.records or self.config.getoption("verbose") < 0:
+        if self.config.getoption("verbose") < 0:
+            return
+        self._tell_records(terminalreporter)
+        if self.with_controls and (self.controls or self.records):
+            terminalreporter.section("logit controls")
+            for line in told(self.controls.values(), self.records.values()):
+                terminalreporter.line(line)
+
+    def _tell_records(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.records:
             return
         terminalreporter.section("logit checks")
         records = sorted(self.records.values(), key=lambda record: str(record["nodeid"]))
@@ -253,6 +282,7 @@ class LogitSession:
         for path in self.reports:
             text = json_report(
                 self.records.values(),
+                controls=self.controls.values() if self.with_controls else None,
                 torch_version=torch.__version__,
                 seed=self.settings.seed,
                 profile=self.settings.profile.name,
