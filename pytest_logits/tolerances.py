@@ -44,9 +44,10 @@ that costs exp(-|m|), in value and gradient, which shows in float64 only.
 The mean. The sum over rows is as above; the quotient adds u; where CE and NLL divide by the sum of the weights, that
 sum errs as a sum does, in value and gradient.
 
-Underflow. Each intermediate result may lose d, the smallest subnormal of float16, and of the other dtypes the smallest
-normal number, as a vectorised exp may flush what is below. What follows multiplies it by the largest weight at most,
-and by p_j times the number of classes in the gradient of CE, where it can enter each of T's terms.
+Underflow. An intermediate result may lose d / 2 with d the smallest subnormal of float16, or d, the smallest normal
+number of any other dtype, as a vectorised exp may flush what is below. What follows multiplies it by the largest weight
+at most. In the gradient of CE four results follow one another (smoothed and unsmoothed part, their sum, the difference
+with p_j T), and what is lost in each of T's terms comes back times p_j.
 
 Overflow. torch sums before it divides. Where the sum of what it adds exceeds the dtype, an infinite value is right, and
 the bound is infinite.
@@ -171,7 +172,7 @@ def cross_entropy_bound(
         normaliser=normaliser,
         uneven=uneven,
         lost=heaviest * kept.squeeze(1),
-        lost_slopes=heaviest * (1 + classes * p) * kept,
+        lost_slopes=2 * heaviest * (1 + classes * p) * kept,
         added=torch.maximum(exact, (smooth * logs).sum(1)),
         stored=True,
     )
