@@ -26,7 +26,7 @@ FEWEST_SOUND, FEWEST_FAULTS, FEWEST_TRAPS = 24, 50, 15
 def drawn(loss: SoundLoss, arguments: Any, scale: float = 2.0) -> tuple[Tensor, Tensor]:
     """Scores and targets as the loss takes them; the last row is left out where the loss leaves -100 out."""
     rng = torch.Generator().manual_seed(0)
-    classes, task = arguments["num_classes"], arguments["task"]
+    classes, task = arguments.get("num_classes", 3), arguments["task"]
     dense = (POSITIONS,) if loss.name in POSITIONAL else ()
     scores = scale * torch.randn((ROWS, classes, *dense), generator=rng)
     if task != "multiclass":

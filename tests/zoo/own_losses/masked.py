@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.zoo.own_losses.entry import FaultyLoss, Loss, SoundLoss
-from tests.zoo.own_losses.plain import THREE
+from tests.zoo.own_losses.plain import ANY
 
 
 def masked(logits: Tensor, targets: Tensor) -> Tensor:
@@ -115,14 +115,6 @@ def dense_dice_and_ce(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets) + 1 - dice.mean()
 
 
-def dense_dice_over_the_batch(logits: Tensor, targets: Tensor) -> Tensor:
-    p = F.softmax(logits, dim=0)  # FAULT
-    y = F.one_hot(targets, logits.shape[1]).movedim(-1, 1)
-    overlap, total = (p * y).sum(dim=(0, 2)), (p + y).sum(dim=(0, 2))
-    dice = (2 * overlap + 1) / (total + 1)
-    return F.cross_entropy(logits, targets) + 1 - dice.mean()
-
-
 def dense_dice_of_scores(logits: Tensor, targets: Tensor) -> Tensor:
     p = logits  # FAULT
     y = F.one_hot(targets, logits.shape[1]).movedim(-1, 1)
@@ -131,17 +123,17 @@ def dense_dice_of_scores(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets) + 1 - dice.mean()
 
 
-MASKED = SoundLoss(name="MaskedCE", words="rows of -100 left out", loss=masked, arguments=THREE, torch=F.cross_entropy)
+MASKED = SoundLoss(name="MaskedCE", words="rows of -100 left out", loss=masked, arguments=ANY, torch=F.cross_entropy)
 SELECTED = SoundLoss(
-    name="SelectedCE", words="rows of -100 selected out", loss=by_selection, arguments=THREE, torch=F.cross_entropy
+    name="SelectedCE", words="rows of -100 selected out", loss=by_selection, arguments=ANY, torch=F.cross_entropy
 )
 TOKENS = SoundLoss(
-    name="MaskedTokens", words="tokens of -100 left out", loss=tokens, arguments=THREE, torch=F.cross_entropy
+    name="MaskedTokens", words="tokens of -100 left out", loss=tokens, arguments=ANY, torch=F.cross_entropy
 )
 BY_ROWS = SoundLoss(
-    name="TokensByRows", words="(N, K, T) as rows", loss=tokens_by_rows, arguments=THREE, torch=F.cross_entropy
+    name="TokensByRows", words="(N, K, T) as rows", loss=tokens_by_rows, arguments=ANY, torch=F.cross_entropy
 )
-DENSE = SoundLoss(name="DenseDiceAndCE", words="CE and Dice over (N, K, T)", loss=dense_dice_and_ce, arguments=THREE)
+DENSE = SoundLoss(name="DenseDiceAndCE", words="CE and Dice over (N, K, T)", loss=dense_dice_and_ce, arguments=ANY)
 
 SOUND = (MASKED, SELECTED, TOKENS, BY_ROWS, DENSE)
 
@@ -159,7 +151,6 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield TOKENS, "PaddingAsClassZero", "padding is summed as class 0", ignored, tokens_with_padding_as_class_zero
     yield BY_ROWS, "TokensByAView", "a view for a transpose", "scores_out_of_order", tokens_by_a_view
     yield BY_ROWS, "TokensShifted", "scores of the token before", "scores_out_of_order", tokens_shifted
-    yield DENSE, "DenseDiceOverTheBatch", "softmax with dim=0", dim, dense_dice_over_the_batch
     yield DENSE, "DenseDiceOfScores", "scores for probabilities", "logits_into_bce_loss", dense_dice_of_scores
 
 

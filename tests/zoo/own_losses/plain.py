@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tests.zoo.own_losses.entry import FaultyLoss, Loss, SoundLoss
 
-THREE = {"task": "multiclass", "num_classes": 3, "targets": "index", "reduction": "mean"}
+ANY = {"task": "multiclass", "targets": "index", "reduction": "mean"}
+THREE = {**ANY, "num_classes": 3}
 
 
 def by_gather(logits: Tensor, targets: Tensor) -> Tensor:
@@ -188,7 +189,7 @@ class NothingAndNLL(nn.Module):
 
 
 def _sound(name: str, words: str, loss: Loss) -> SoundLoss:
-    return SoundLoss(name=name, words=words, loss=loss, arguments=THREE, torch=F.cross_entropy)
+    return SoundLoss(name=name, words=words, loss=loss, arguments=ANY, torch=F.cross_entropy)
 
 
 BY_GATHER = _sound("CrossEntropyByGather", "log_softmax, gather, mean", by_gather)

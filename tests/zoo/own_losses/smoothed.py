@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.zoo.own_losses.entry import FaultyLoss, Loss, SoundLoss
-from tests.zoo.own_losses.plain import THREE
+from tests.zoo.own_losses.plain import ANY, THREE
 
 TEACHER = torch.tensor([[4.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 4.0]])
 
@@ -93,13 +93,6 @@ def distilled(logits: Tensor, targets: Tensor) -> Tensor:
     return 0.5 * soft + 0.5 * F.cross_entropy(logits, targets)
 
 
-def distilled_over_the_batch(logits: Tensor, targets: Tensor) -> Tensor:
-    teacher = F.softmax(TEACHER[targets] / 2, dim=1)
-    student = F.log_softmax(logits / 2, dim=0)  # FAULT
-    soft = 4 * F.kl_div(student, teacher.to(student), reduction="batchmean")
-    return 0.5 * soft + 0.5 * F.cross_entropy(logits, targets)
-
-
 def distilled_the_wrong_way(logits: Tensor, targets: Tensor) -> Tensor:
     teacher = F.softmax(TEACHER[targets] / 2, dim=1)
     student = F.log_softmax(logits / 2, dim=1)
@@ -112,19 +105,19 @@ def _torch_smoothing(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 SMOOTHED = SoundLoss(
-    name="Smoothed", words="label smoothing as torch's", loss=smoothed, arguments=THREE, torch=_torch_smoothing
+    name="Smoothed", words="label smoothing as torch's", loss=smoothed, arguments=ANY, torch=_torch_smoothing
 )
 OVER_OTHERS = SoundLoss(
-    name="SmoothedOverOthers", words="smoothing over the other classes", loss=smoothed_over_others, arguments=THREE
+    name="SmoothedOverOthers", words="smoothing over the other classes", loss=smoothed_over_others, arguments=ANY
 )
 DIVERGENCE = SoundLoss(
-    name="SmoothedDivergence", words="KL from the smoothed targets", loss=smoothed_divergence, arguments=THREE
+    name="SmoothedDivergence", words="KL from the smoothed targets", loss=smoothed_divergence, arguments=ANY
 )
 SOFT = SoundLoss(
     name="SoftCrossEntropy",
     words="soft or one-hot targets",
     loss=soft_cross_entropy,
-    arguments={**THREE, "targets": "onehot"},
+    arguments={**ANY, "targets": "onehot"},
     torch=F.cross_entropy,
 )
 DISTILLED = SoundLoss(name="Distilled", words="a fixed teacher's scores by class", loss=distilled, arguments=THREE)
@@ -154,7 +147,6 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
         "softmax_before_cross_entropy",
         soft_cross_entropy_of_probabilities,
     )
-    yield DISTILLED, "DistilledOverTheBatch", "the student over dim=0", dim, distilled_over_the_batch
     yield DISTILLED, "DistilledTheWrongWay", "log-probabilities as targets", "unstable_loss", distilled_the_wrong_way
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.zoo.own_losses.entry import Loss, SoundLoss
 from tests.zoo.own_losses.focal import BINARY, TAGS
-from tests.zoo.own_losses.plain import THREE
+from tests.zoo.own_losses.plain import ANY, THREE
 from tests.zoo.own_losses.weighted import WEIGHTS
 
 
@@ -178,6 +178,16 @@ def smoothed_binary(logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, 0.9 * targets + 0.05)
 
 
+def exponential(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.exp(-(2 * targets - 1) * logits).mean()
+
+
+def ranked(logits: Tensor, targets: Tensor) -> Tensor:
+    scores, labels = logits.reshape(-1), targets.reshape(-1)
+    pairs = scores[labels == 1].unsqueeze(1) - scores[labels == 0].unsqueeze(0)
+    return F.softplus(-pairs).sum() / max(1, pairs.numel())
+
+
 def on_capped_scores(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(30 * torch.tanh(logits / 30), targets)
 
@@ -189,41 +199,43 @@ def mixed(labels: Tensor) -> Tensor:
 
 
 def _rows() -> Iterator[tuple[str, str, Loss, dict[str, Any]]]:
-    yield "AbsoluteError", "1 - p: bounded, no log", absolute_error, THREE
-    yield "SquaredScores", "the squared error of scores", squared_scores, THREE
-    yield "DetachedWeight", "the focal weight detached", detached_weight, THREE
-    yield "Temperature", "scores over 4", with_temperature, THREE
+    yield "AbsoluteError", "1 - p: bounded, no log", absolute_error, ANY
+    yield "SquaredScores", "the squared error of scores", squared_scores, ANY
+    yield "DetachedWeight", "the focal weight detached", detached_weight, ANY
+    yield "Temperature", "scores over 4", with_temperature, ANY
     yield "ClassTemperatures", "scores times a factor by class", with_class_temperatures, THREE
-    yield "InBits", "CE over log(2)", in_bits, {**THREE, "reduction": "mean"}
-    yield "OverLogK", "CE over log(K)", per_class_of_uniform, THREE
-    yield "Half", "half of CE", half, THREE
-    yield "ZLoss", "CE and 1e-4 logsumexp ** 2", with_z_loss, THREE
-    yield "ScorePenalty", "CE and 1e-3 of the squared scores", with_l2, THREE
-    yield "Flooded", "CE flooded at .05", flooded, THREE
-    yield "Easiest", "the mean of the easiest 70 %", easiest, THREE
+    yield "InBits", "CE over log(2)", in_bits, ANY
+    yield "OverLogK", "CE over log(K)", per_class_of_uniform, ANY
+    yield "Half", "half of CE", half, ANY
+    yield "ZLoss", "CE and 1e-4 logsumexp ** 2", with_z_loss, ANY
+    yield "ScorePenalty", "CE and 1e-3 of the squared scores", with_l2, ANY
+    yield "Flooded", "CE flooded at .05", flooded, ANY
+    yield "Easiest", "the mean of the easiest 70 %", easiest, ANY
     yield "WeightsOverRows", "weights, divided by N", weights_over_rows, THREE
     yield "WeightsInFloat32", "weights that only float32 scores fit", weights_in_float32, THREE
-    yield "Perceptron", "the best score less the true one", perceptron, THREE
-    yield "HingeOfTheBest", "the hinge over the best other class", hinge_of_the_best, THREE
-    yield "HingeWithTrueClass", "a hinge that is 1 at its least", hinge_with_true_class, THREE
-    yield "OneAgainstTheRest", "BCE of each class", one_against_the_rest, THREE
-    yield "WithEpsilon", "log(p + 1e-8)", with_epsilon, THREE
-    yield "WithClamp", "log(p.clamp(min=1e-7))", with_clamp, THREE
-    yield "Truncated", "no gradient where p is below .2", truncated, THREE
-    yield "OnTheSphere", "scores normalised, times 16", on_the_sphere, THREE
-    yield "UniformTerm", "CE and .1 of CE to the uniform", with_uniform_term, THREE
-    yield "SmoothedBelowZero", "label smoothing of -.05", smoothed_below_zero, THREE
-    yield "LessEntropy", "CE and .1 of the entropy", with_less_entropy, THREE
-    yield "DiceAlone", "Dice of the batch", dice_alone, THREE
-    yield "MeanOfMeans", "the mean of sequences' means", mean_of_means, THREE
-    yield "Summed", "reduction='sum'", summed, {**THREE, "reduction": "sum"}
+    yield "Perceptron", "the best score less the true one", perceptron, ANY
+    yield "HingeOfTheBest", "the hinge over the best other class", hinge_of_the_best, ANY
+    yield "HingeWithTrueClass", "a hinge that is 1 at its least", hinge_with_true_class, ANY
+    yield "OneAgainstTheRest", "BCE of each class", one_against_the_rest, ANY
+    yield "WithEpsilon", "log(p + 1e-8)", with_epsilon, ANY
+    yield "WithClamp", "log(p.clamp(min=1e-7))", with_clamp, ANY
+    yield "Truncated", "no gradient where p is below .2", truncated, ANY
+    yield "OnTheSphere", "scores normalised, times 16", on_the_sphere, ANY
+    yield "UniformTerm", "CE and .1 of CE to the uniform", with_uniform_term, ANY
+    yield "SmoothedBelowZero", "label smoothing of -.05", smoothed_below_zero, ANY
+    yield "LessEntropy", "CE and .1 of the entropy", with_less_entropy, ANY
+    yield "DiceAlone", "Dice of the batch", dice_alone, ANY
+    yield "MeanOfMeans", "the mean of sequences' means", mean_of_means, ANY
+    yield "Summed", "reduction='sum'", summed, {**ANY, "reduction": "sum"}
     yield "SummedOverTags", "the sum over labels, the mean over rows", summed_over_tags, TAGS
     yield "TagWeights", "a weight for each label", tags_with_weights, TAGS
     yield "Tversky", "Tversky index of the batch", tversky, BINARY
     yield "BalancedBatch", "the means of positives and of negatives", balanced_over_the_batch, BINARY
     yield "SquaredHinge", "the squared hinge", squared_hinge, BINARY
     yield "SmoothedBinary", "targets .05 and .95", smoothed_binary, BINARY
-    yield "CappedScores", "30 tanh(z / 30)", on_capped_scores, THREE
+    yield "Exponential", "exp(-margin), beyond float32 at 89", exponential, BINARY
+    yield "Ranked", "pairs of a positive and a negative: 0 at batch 1", ranked, BINARY
+    yield "CappedScores", "30 tanh(z / 30)", on_capped_scores, ANY
     yield "Mixup", "targets that mix two rows", F.cross_entropy, {**THREE, "targets": mixed}
 
 

@@ -27,12 +27,6 @@ def weighted_by_prediction(logits: Tensor, targets: Tensor) -> Tensor:
     return (weights * ce).sum() / weights.sum()
 
 
-def weighted_twice(logits: Tensor, targets: Tensor) -> Tensor:
-    ce = F.cross_entropy(logits, targets)  # FAULT
-    weights = WEIGHTS[targets]
-    return (weights * ce).sum() / weights.sum()
-
-
 def weighted_by_row(logits: Tensor, targets: Tensor) -> Tensor:
     ce = F.cross_entropy(logits, targets, reduction="none")
     weights = WEIGHTS.repeat(len(targets))[: len(targets)]  # FAULT
@@ -81,6 +75,18 @@ class ClassBalanced(nn.Module):
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         ce = F.cross_entropy(logits, targets, reduction="none")
         return (self.weights[targets] * ce).mean()
+
+
+class ClassBalancedCancelled(nn.Module):
+    def __init__(self, beta: float = 0.99) -> None:
+        super().__init__()
+        effective = (1 - beta**COUNTS) / (1 - beta)
+        weights = len(COUNTS) / effective / (1 / effective).sum()
+        self.register_buffer("weights", weights)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        ce = F.cross_entropy(logits, targets, reduction="none")
+        return (self.weights[targets] * ce / self.weights[targets]).mean()  # FAULT
 
 
 class ClassBalancedByMean(nn.Module):
@@ -194,11 +200,11 @@ SOUND = (WEIGHTED, BY_LOG_COUNT, BY_INVERSE, EFFECTIVE, LDAM_PLAIN, LDAM_DRW, AD
 def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     weights, maximised = "wrong_loss_weights", "loss_is_maximised"
     yield WEIGHTED, "WeightedByPrediction", "the predicted class as the index", weights, weighted_by_prediction
-    yield WEIGHTED, "WeightedTwice", "cross entropy already averaged: no effect", weights, weighted_twice
     yield WEIGHTED, "WeightedByRow", "the row as the index", weights, weighted_by_row
     yield WEIGHTED, "WeightedByFirstRow", "divided by the weight of row 0", weights, weighted_without_sum
     yield BY_LOG_COUNT, "BalancedByLog", "a minus missing: all weights below 0", maximised, balanced_by_log
     yield BY_INVERSE, "BalancedToNothing", "weight 0 for the largest class", weights, balanced_to_nothing
+    yield EFFECTIVE, "ClassBalancedCancelled", "weights that cancel", weights, ClassBalancedCancelled()
     yield EFFECTIVE, "ClassBalancedByMean", "weights times the mean", weights, ClassBalancedByMean()
     yield EFFECTIVE, "ClassBalancedByLog", "the log of the weights: two are below 0", weights, ClassBalancedByLog()
     yield LDAM_PLAIN, "LDAMOfPrediction", "the margin off the predicted class", weights, LDAMOfPrediction()

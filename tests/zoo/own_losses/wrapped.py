@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.zoo.own_losses.entry import FaultyLoss, Loss, SoundLoss
 from tests.zoo.own_losses.focal import BINARY
-from tests.zoo.own_losses.plain import THREE
+from tests.zoo.own_losses.plain import ANY, THREE
 
 
 class Wrapped(nn.Module):
@@ -117,13 +117,13 @@ def _torch_smoothed(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _sound(
-    name: str, words: str, loss: Loss, torch_loss: Loss | None = None, arguments: dict[str, Any] = THREE
+    name: str, words: str, loss: Loss, torch_loss: Loss | None = None, arguments: dict[str, Any] = ANY
 ) -> SoundLoss:
     return SoundLoss(name=name, words=words, loss=loss, arguments=arguments, torch=torch_loss)
 
 
 WRAPPED = _sound("Wrapped", "a module with CrossEntropyLoss inside", Wrapped(), _torch_smoothed)
-BUFFERED = _sound("WithBuffer", "weights in a buffer", WithBuffer(), _torch_weighted)
+BUFFERED = _sound("WithBuffer", "weights in a buffer", WithBuffer(), _torch_weighted, THREE)
 CASTING = _sound("InFullPrecision", "leaves autocast itself", InFullPrecision(), F.cross_entropy)
 BINARY_WRAPPED = _sound(
     "BinaryWrapped", "BCEWithLogitsLoss inside", BinaryWrapped(), F.binary_cross_entropy_with_logits, BINARY
