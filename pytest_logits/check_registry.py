@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from pytest_logits.finding import Verdict
 from pytest_logits.model import builtin_check_names
 
-if TYPE_CHECKING:
-    from pytest_logits.subject import Subject
-
-CheckFunction = Callable[["Subject"], Verdict]
+# A check of losses is given the model whose loss it is, or a loss that is registered by itself.
+CheckFunction = Callable[[Any], Verdict]
+SubjectKind = Literal["model", "loss"]
 # First tags, in the order in which checks run.
 GROUPS = ("outputs", "loss", "learning", "data")
 
@@ -33,6 +32,7 @@ class Check:
     function: Callable[..., Any]
     doc: str
     root: bool = False
+    subjects: tuple[SubjectKind, ...] = ("model",)
     # File and line of a check of the user's own; None for those that ship.
     declared: tuple[Path, int] | None = None
 
@@ -51,10 +51,13 @@ class Check:
 _checks: dict[str, Check] = {}
 
 
-def check(*, claim: str, tags: tuple[str, ...], root: bool = False) -> Callable[[CheckFunction], CheckFunction]:
+def check(
+    *, claim: str, tags: tuple[str, ...], root: bool = False, subjects: tuple[SubjectKind, ...] = ("model",)
+) -> Callable[[CheckFunction], CheckFunction]:
     """Declare the decorated ``(subject) -> Verdict`` a check. Its name is the function's, its docstring its page.
 
-    What a ``root`` check finds explains what others then see, so it comes first in its tag.
+    What a ``root`` check finds explains what others then see, so it comes first in its tag. ``subjects`` says what it
+    can look at: models, or also losses that are registered by themselves.
     """
 
     def declare(function: CheckFunction) -> CheckFunction:
@@ -64,7 +67,7 @@ def check(*, claim: str, tags: tuple[str, ...], root: bool = False) -> Callable[
             raise ValueError(f"check {name!r} has no docstring; it is the check's page")
         if not claim or not tags:
             raise ValueError(f"check {name!r} needs a claim and at least one tag")
-        add(Check(name=name, claim=claim, tags=tags, function=function, doc=doc, root=root))
+        add(Check(name=name, claim=claim, tags=tags, function=function, doc=doc, root=root, subjects=subjects))
         return function
 
     return declare

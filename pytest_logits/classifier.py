@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ from torch import Tensor, nn
 
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.guard import preserved_state
-from pytest_logits.model import ARGUMENTS, ModelSpec, RegistrationError, make_spec, nearest
+from pytest_logits.model import ARGUMENTS, RegistrationError, make_spec, nearest
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
 
 # The arguments of ``register`` that say what a batch is made of.
 OF_BATCHES = ("num_classes", "task", "input_shape", "vocab_size", "inputs")
-# Models whose training runs are kept while their checks run; more only matter when checks of many models interleave.
-KEPT_SUBJECTS = 4
 
 
 class Classifier:
@@ -110,23 +107,6 @@ class Classifier:
             with preserved_state(), torch.no_grad():
                 _ = self.subject.sample_output
         return self.subject.loss(logits, labels)
-
-
-class Subjects:
-    """The subjects of a session, each shared by its model's checks; the least recently used one is dropped."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._kept: OrderedDict[int, Subject] = OrderedDict()
-
-    def of(self, spec: ModelSpec) -> Subject:
-        """The subject of a model."""
-        if id(spec) not in self._kept:
-            self._kept[id(spec)] = Subject(spec, self._settings)
-        self._kept.move_to_end(id(spec))
-        while len(self._kept) > KEPT_SUBJECTS:
-            self._kept.popitem(last=False)
-        return self._kept[id(spec)]
 
 
 def separable_batch_of(

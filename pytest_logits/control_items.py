@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pytest_logits.check_registry import Check
-from pytest_logits.classifier import Subjects
 from pytest_logits.controls import Control
 from pytest_logits.finding import Result, counted, listed
 from pytest_logits.generated import NAME as GENERATED
@@ -17,6 +16,7 @@ from pytest_logits.items import LogitItem
 from pytest_logits.model import ModelSpec
 from pytest_logits.planting import plants
 from pytest_logits.settings import Settings
+from pytest_logits.subjects import Subjects
 
 # What the verdict of a control is called in the reports.
 CALLED = {"passed": "caught", "advice": "missed"}

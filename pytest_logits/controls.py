@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from pytest_logits.check_registry import Check
-from pytest_logits.classifier import Subjects
 from pytest_logits.finding import Passes, Verdict, advice, listed, not_applicable, passed
 from pytest_logits.model import ARGUMENTS, ModelSpec, make_spec
 from pytest_logits.planting import Plant
 from pytest_logits.runner import decide
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
+from pytest_logits.subjects import Subjects
 
 # Outcomes that name a cause.
 NAMING = ("failed", "advice")
@@ -30,7 +30,7 @@ class Control:
         self.plant = plant
         self.passes = Passes()
         self._spec = spec
-        self._checks = [check for check in checks if plant.cause in check.causes]
+        self._checks = [check for check in checks if plant.cause in check.causes and "model" in check.subjects]
         self._settings = settings
         self._subjects = subjects
 

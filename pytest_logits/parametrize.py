@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from pytest_logits.check_registry import Check, all_checks
-from pytest_logits.classifier import Classifier, Subjects
+from pytest_logits.classifier import Classifier
 from pytest_logits.finding import LogitFailure, Result
 from pytest_logits.model import ModelSpec, RegistrationError, caller, make_spec, require_known_checks
 from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import Settings
+from pytest_logits.subjects import Subjects
 
 
 class CheckOfTest:
@@ -111,7 +112,8 @@ def parameters(
     Raises:
         ValueError: select, ignore or expected_failures name a check that there is not.
     """
-    checks, known = selected_checks(select=select, ignore=ignore), [check.name for check in all_checks()]
+    checks = [check for check in selected_checks(select=select, ignore=ignore) if "model" in check.subjects]
+    known = [check.name for check in all_checks()]
     subjects, made = Subjects(settings), []
     for spec in specs:
         require_known_checks(spec, known)

@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from pytest_logits.check_registry import Check, all_checks
-from pytest_logits.classifier import Subjects
 from pytest_logits.control_items import ControlItem, control_items, told
 from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
-from pytest_logits.model import ModelSpec, RegistrationError, nearest, require_known_checks
-from pytest_logits.model_registry import registered_models
+from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
+from pytest_logits.model_registry import registered
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
+from pytest_logits.subjects import Subjects
 
 GENERATED_ID = f"logits::{GENERATED}"
 # What the summary tells beside the counts.
@@ -60,13 +60,14 @@ class LogitSession:
 
     # Models
 
-    def make_items(self, parent: pytest.Collector, spec: ModelSpec) -> Iterator[LogitItem]:
-        """An item for every selected check on a registered model, and for every control where they are wanted."""
+    def make_items(self, parent: pytest.Collector, spec: Spec) -> Iterator[LogitItem]:
+        """An item for every selected check on a registered model or loss, and for every control if they are wanted."""
         try:
             require_known_checks(spec, self.known)
         except RegistrationError as error:
             raise parent.CollectError(str(error)) from None
-        for check in self.checks:
+        kind = "loss" if isinstance(spec, LossSpec) else "model"
+        for check in (check for check in self.checks if kind in check.subjects):
             yield LogitItem.from_parent(
                 parent,
                 name=check.name,
@@ -80,7 +81,7 @@ class LogitSession:
                 options=self._options_for(spec),
                 strict=self.strict,
             )
-        if self.with_controls:
+        if self.with_controls and isinstance(spec, ModelSpec):
             yield from control_items(
                 parent,
                 spec,
@@ -91,13 +92,13 @@ class LogitSession:
                 strict=self.strict,
             )
 
-    def _decide(self, check: Check, spec: ModelSpec) -> Verdict:
+    def _decide(self, check: Check, spec: Spec) -> Verdict:
         subject = self.subjects.of(spec)
         subject.tell = self.progress.tell
         with self.progress.of(f"{spec.name}::{check.name}"):
             return decide(check, subject)
 
-    def _options_for(self, spec: ModelSpec) -> tuple[str, ...]:
+    def _options_for(self, spec: Spec) -> tuple[str, ...]:
         """What the command to run a model's item again needs beside the id, the seed and the profile."""
         words = ("--logit-strict",) if self.config.getoption("logit_strict") else ()
         return words + self._words.get(id(spec), ())
@@ -120,13 +121,13 @@ class LogitSession:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> LogitFile | None:
         """A file that has registered models by the time the walk reaches it."""
-        specs = [spec for spec in registered_models() if spec.file == file_path.resolve()]
+        specs = [spec for spec in registered() if spec.file == file_path.resolve()]
         if not specs:
             return None
         self._in_files.add(file_path.resolve())
         return self._file(parent, file_path, specs)
 
-    def _file(self, parent: pytest.Collector, path: Path, specs: list[ModelSpec]) -> LogitFile:
+    def _file(self, parent: pytest.Collector, path: Path, specs: list[Spec]) -> LogitFile:
         outside = not path.is_relative_to(self.config.rootpath)
         nodeid = Path(os.path.relpath(path, self.config.rootpath)).as_posix() if outside else None
         file: LogitFile = LogitFile.from_parent(
@@ -141,7 +142,7 @@ class LogitSession:
         """Add the models that a test module has registered while it was imported."""
         report = yield
         if isinstance(collector, pytest.Module) and report.passed and collector.path.resolve() not in self._in_files:
-            specs = [spec for spec in registered_models() if spec.file == collector.path.resolve()]
+            specs = [spec for spec in registered() if spec.file == collector.path.resolve()]
             report.result.extend(model_collector(collector, spec, self.make_items) for spec in specs)
         return report
 
@@ -167,15 +168,15 @@ class LogitSession:
         self._require_no_late_check()
         if not self._has_ids:
             present = {id(item.spec) for item in items if isinstance(item, LogitItem)}
-            missing: dict[Path, list[ModelSpec]] = {}
-            for spec in registered_models():
+            missing: dict[Path, list[Spec]] = {}
+            for spec in registered():
                 if id(spec) not in present:
                     missing.setdefault(spec.file, []).append(spec)
             for path, specs in missing.items():
                 items.extend(session.genitems(self._file(session, path, specs)))
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
-        self.generated_only = not registered_models() and not self._has_ids
+        self.generated_only = not registered() and not self._has_ids
         # Beside the negative controls the positive one: sound classifiers pass here.
         every = self.generated_only or (self.with_controls and not self._has_ids)
         if every or self._generated_ids:

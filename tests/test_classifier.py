@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pytest_logits
-from pytest_logits.classifier import KEPT_SUBJECTS, Classifier, Subjects
+from pytest_logits.classifier import Classifier
 from pytest_logits.model import make_spec
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
@@ -159,17 +159,3 @@ def test_the_random_state_is_left_as_it_was():
 
 def test_it_is_offered_at_the_top():
     assert pytest_logits.Classifier is Classifier
-
-
-def test_subjects_are_shared():
-    subjects, one = Subjects(Settings()), spec()
-    assert subjects.of(one) is subjects.of(one)
-
-
-def test_the_least_recently_used_subject_is_dropped():
-    subjects, specs = Subjects(Settings()), [spec() for _ in range(KEPT_SUBJECTS + 1)]
-    first, second = subjects.of(specs[0]), subjects.of(specs[1])
-    for one in (*specs[2:-1], specs[0], specs[-1]):
-        subjects.of(one)
-    assert subjects.of(specs[0]) is first
-    assert subjects.of(specs[1]) is not second

@@ -12,12 +12,12 @@ from torch import nn
 
 from pytest_logits import check_registry
 from pytest_logits.check_registry import Check, all_checks
-from pytest_logits.classifier import Subjects
 from pytest_logits.controls import Control
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.model import ModelSpec, make_spec
 from pytest_logits.planting import plants
 from pytest_logits.settings import Settings
+from pytest_logits.subjects import Subjects
 
 SOFTMAX = "softmax_before_cross_entropy"
 
