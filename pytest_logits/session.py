@@ -177,10 +177,12 @@ class LogitSession:
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
         self.generated_only = not registered() and not self._has_ids
-        # Beside the negative controls the positive one: sound classifiers pass here.
-        every = self.generated_only or (self.with_controls and not self._has_ids)
-        if every or self._generated_ids:
-            checks = [c for c in self.checks if every or whole or c.name in wanted]
+        # Beside the negative controls the positive one: sound classifiers pass here. A check of the user's own may claim
+        # what holds of their models only.
+        positive = self.with_controls and not self._has_ids
+        if self.generated_only or self._generated_ids or positive:
+            every = self.generated_only or whole
+            checks = [c for c in self.checks if every or c.name in wanted or (positive and c.declared is None)]
             items.extend(session.genitems(self._generated_collector(session, checks)))
 
     def _require_no_late_check(self) -> None:

@@ -88,6 +88,19 @@ def test_generated_classifiers_are_the_positive_control(net: pytest.Pytester):
     ]
 
 
+def test_a_check_of_the_users_own_is_no_positive_control(net: pytest.Pytester):
+    own = """
+    @pytest_logits.check(claim="there are three classes")
+    def three_classes(classifier):
+        assert classifier.num_classes == 3
+"""
+    net.makeconftest(NET + own)
+    lines = run(net, "--co", "-q", "--logit-select=own,loss").outlines
+    assert "conftest.py::net::three_classes" in lines
+    assert "logits::generated::targets_fit_loss" in lines
+    assert "logits::generated::three_classes" not in lines
+
+
 def test_planted_faults_are_caught(net: pytest.Pytester, snapshot: Any):
     assert told(run(net, "-k", "control or generated")) == snapshot
 
