@@ -177,8 +177,8 @@ class LogitSession:
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
         self.generated_only = not registered() and not self._has_ids
-        # Beside the negative controls the positive one: sound classifiers pass here. A check of the user's own may claim
-        # what holds of their models only.
+        # Beside the negative controls the positive one: sound classifiers pass here. What a check of the user's own
+        # claims may hold of their models only.
         positive = self.with_controls and not self._has_ids
         if self.generated_only or self._generated_ids or positive:
             every = self.generated_only or whole
