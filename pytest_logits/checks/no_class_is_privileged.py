@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_logits.check_registry import check
@@ -18,6 +19,10 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
+# Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
+HARD = 10.0
+# Each is looked at by itself.
+MOST_IGNORED = 20
 
 
 @check(claim="every class can be predicted, and every class counts in the loss", tags=("learning", "exact"))
@@ -102,16 +107,32 @@ def _behind(scores: Tensor) -> dict[int, int]:
 
 
 def _ignored(subject: Subject) -> list[int]:
-    """Classes whose rows leave the loss of equal scores without a gradient, while others' do not."""
+    """Classes whose row gets no gradient: of equal scores, where it alone is wrong, and where it alone is right.
+
+    A loss of the hardest rows, or of all but the hardest, gives some rows none; but not one that is hard and easy.
+    """
     if subject.refusal is not None or subject.nature.form != "categorical":
         return []
     sample = subject.sample_logits
     classes = sample.shape[1]
-    zeros = subject.nature.link(sample.new_zeros((classes, *sample.shape[1:])))
     dense = sample.shape[2:]
     labels = torch.arange(classes).view(-1, *(1 for _ in dense)).expand(-1, *dense)
-    leaf = zeros.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf, allow_unused=True)
-    if gradient is None or not bool(gradient.any()):
+    equal = sample.new_zeros((classes, *sample.shape[1:]))
+    without = _without_gradient(subject, equal, labels)
+    if not without or len(without) == classes:
         return []
-    return [c for c in range(classes) if not bool(gradient[c].any())]
+    right = HARD * F.one_hot(labels, classes).movedim(-1, 1).to(sample)
+    found = []
+    for c in without[:MOST_IGNORED]:
+        scores = right.clone()
+        scores[c] *= -1
+        if all(c in _without_gradient(subject, sign * scores, labels) for sign in (1, -1)):
+            found.append(c)
+    return found
+
+
+def _without_gradient(subject: Subject, scores: Tensor, labels: Tensor) -> list[int]:
+    """The rows of scores (K, K, ...), one for each class, at which the gradient of the loss is exactly zero."""
+    leaf = subject.nature.link(scores).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf, allow_unused=True)
+    return [] if gradient is None else [c for c in range(len(scores)) if not bool(gradient[c].any())]

@@ -163,6 +163,36 @@ def test_a_class_that_counts_little_counts(loss: nn.Module):
     assert judge(lambda z: z, loss=loss).outcome == "passed"
 
 
+def hardest(z: Tensor, y: Tensor) -> Tensor:
+    """Online hard example mining: the mean of the highest losses."""
+    return F.cross_entropy(z, y, reduction="none").topk(max(1, len(y) // 4)).values.mean()
+
+
+def hardest_above(z: Tensor, y: Tensor) -> Tensor:
+    losses = F.cross_entropy(z, y, reduction="none")
+    return losses[losses > 2].sum() / len(y)
+
+
+def trimmed(z: Tensor, y: Tensor) -> Tensor:
+    """All but the highest losses, which wrong labels may have made."""
+    return F.cross_entropy(z, y, reduction="none").topk(3 * len(y) // 4, largest=False).values.mean()
+
+
+@pytest.mark.parametrize("loss", [hardest, hardest_above, trimmed])
+def test_a_loss_of_some_rows_of_the_batch_ignores_no_class(loss: Any):
+    assert judge(lambda z: z, loss=loss).outcome == "passed"
+
+
+def test_a_loss_of_the_hardest_rows_may_ignore_a_class_as_well():
+    def loss(z: Tensor, y: Tensor) -> Tensor:
+        losses = F.cross_entropy(z, y, weight=torch.tensor([1.0, 1.0, 0.0, 1.0]), reduction="none")
+        return losses.topk(2).values.mean()
+
+    result = judge(lambda z: z, loss=loss)
+    assert found(result) == ("advice", "wrong_loss_weights")
+    assert result.verdict.evidence["ignored"] == [2]
+
+
 @pytest.mark.parametrize(
     ("outputs", "arguments"),
     [(1, {"task": "binary", "num_classes": 2}), (4, {"task": "multilabel", "num_classes": 4}), (1, {"num_classes": 2})],
