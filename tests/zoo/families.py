@@ -41,7 +41,7 @@ FAMILIES = (
     several,
 )
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
-TRAPS: tuple[Trap, ...] = (*traps.TRAPS, *learning.TRAPS, *steps.TRAPS, *batches.TRAPS)
+TRAPS: tuple[Trap, ...] = (*traps.TRAPS, *losses.TRAPS, *learning.TRAPS, *steps.TRAPS, *batches.TRAPS)
 
 
 CAUSES = tuple(cause_names())
