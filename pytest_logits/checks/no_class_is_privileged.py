@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pytest_logits.averages import average_of_others
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
@@ -24,6 +25,8 @@ HARD = 10.0
 # Each is looked at by itself.
 MOST_IGNORED = 20
 
+WINS = "every class has the highest score somewhere"
+
 
 @check(claim="every class can be predicted, and every class counts in the loss", tags=("learning", "exact"))
 def no_class_is_privileged(subject: Subject) -> Verdict:
@@ -31,8 +34,9 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
 
     Copies with scattered parameters give the scores of sixteen random inputs each. Classes that win somewhere are done
     with. Another whose score never exceeds that of some other class, in 19 + 2 log2 K settings, cannot be predicted: by
-    chance that happens to two models in a million. A score that is the same constant everywhere is a mask, and a class
-    that the loss ignores may be padding: both are advice.
+    chance that happens to two models in a million. Nor can one whose score is in every row an average of the others',
+    with weights that hold in settings that they were not found in. A score that is the same constant everywhere is a
+    mask, and a class that the loss ignores may be padding: both are advice.
 
     Causes: unreachable_class, wrong_loss_weights (advice).
     """
@@ -40,7 +44,8 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     if subject.multilabel or len(shape) < 2 or shape[1] < 2:
         return not_applicable("only scores of several classes, of which one is chosen, are looked at")
     classes = shape[1]
-    scores = torch.cat([_scores(subject, variant) for variant in range(SETTINGS)])
+    settings = [_scores(subject, variant) for variant in range(SETTINGS)]
+    scores = torch.cat(settings)
     if len(scores) == 0:
         return inconclusive("no row of the scores is without NaN; see outputs_stay_finite")
     behind = _behind(scores)
@@ -61,9 +66,20 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
             measured=f"the score of class {c} is at most that of class {d} in all {len(scores)} rows, from "
             f"{math.ceil(CERTAIN + 2 * math.log2(classes))} random settings of the parameters"
             + (f". So is that of {len(unreachable) - 1} more below another's" if len(unreachable) > 1 else ""),
-            expected="every class has the highest score somewhere",
+            expected=WINS,
             counterexample={"class": c, "never_above": d, "scores": scores[0].tolist()[:8]},
             evidence=evidence,
+        )
+    average = average_of_others(settings)
+    if average is not None:
+        return Verdict(
+            outcome="failed",
+            cause="unreachable_class",
+            measured=f"the score of class {average} is an average of the others' with the same weights in all rows, "
+            f"from {SETTINGS} random settings of the parameters, so another class's score is always as high",
+            expected=WINS,
+            counterexample={"class": average, "scores": scores[0].tolist()[:8]},
+            evidence=evidence | {"unreachable": [average]},
         )
     ignored = _ignored(subject)
     if masked or ignored:

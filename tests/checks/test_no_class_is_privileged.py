@@ -54,6 +54,52 @@ def test_a_class_that_never_wins_is_found(function: Any, classes: int, which: in
     assert result.verdict.evidence["unreachable"] == [which]
 
 
+def mean_of_the_others(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :2], z.mean(dim=1, keepdim=True), z[:, 2:]], dim=1)
+
+
+def between_two(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :2], 0.3 * z[:, :1] + 0.7 * z[:, 2:3], z[:, 2:]], dim=1)
+
+
+@pytest.mark.parametrize("classes", [3, 5, 100])
+def test_a_class_that_is_the_mean_of_the_others_is_found(classes: int):
+    result = judge(mean_of_the_others, width=classes - 1, classes=classes)
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.evidence["unreachable"] == [2]
+
+
+def test_a_class_between_two_others_is_found_though_the_scores_are_small():
+    result = result_of(CHECK, lambda: nn.Sequential(nn.Linear(10, 4), Between()), num_classes=5)
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.evidence["unreachable"] == [2]
+
+
+def test_a_class_that_lies_between_two_because_another_is_made_from_it_is_found():
+    result = judge(lambda z: torch.cat([z[:, :3], 2 * z[:, :1] - z[:, 1:2]], dim=1))
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.evidence["unreachable"] == [0]
+
+
+class Between(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return between_two(z)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: z - z.mean(dim=1, keepdim=True),
+        lambda z: torch.cat([z[:, :3], z[:, :3].mean(dim=1, keepdim=True) + z[:, 3:].relu()], dim=1),
+        lambda z: torch.cat([z[:, :3], -z[:, :3].mean(dim=1, keepdim=True)], dim=1),
+        lambda z: torch.cat([z[:, :3], 0.9 * z[:, :3].mean(dim=1, keepdim=True) + 0.1 * z[:, 3:]], dim=1),
+    ],
+    ids=["centred", "lifted from the mean", "against the mean", "mostly the mean"],
+)
+def test_a_score_that_depends_on_the_others_and_can_win_passes(function: Any):
+    assert judge(function).outcome == "passed"
+
+
 def test_several_classes_that_never_win_are_counted():
     result = judge(lambda z: torch.cat([z, z[:, :2] - 1], dim=1), classes=6)
     assert result.verdict.evidence["unreachable"] == [4, 5]
