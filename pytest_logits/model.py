@@ -80,7 +80,7 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     for required in REQUIRED:
         if required not in given:
             complain(f"argument {required!r} is required")
-    if not callable(factory):
+    if not callable(factory) and not hasattr(factory, "initialize"):
         complain(f"the factory must be callable with no arguments, or a module; got {_kind(factory)}")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
         complain(f"name={name!r} must consist of letters, digits, '_', '-' and '.'; pass name='...'")

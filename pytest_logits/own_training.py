@@ -34,13 +34,10 @@ DEFAULT_STEP_SIZE = 1e-2
 
 @dataclass
 class Taken:
-    """One call of ``optimizer.step``: the gradients it was given, those that came in since the last, and the numbers
-    of the parameters before it; flat, one tensor for each parameter.
-    """
+    """One call of ``optimizer.step``: the gradients it was given, and those that came in since the last, each flat."""
 
     given: list[Tensor]
     incoming: list[Tensor]
-    before: list[Tensor]
 
 
 @dataclass
@@ -61,7 +58,8 @@ class OwnRun:
     ``registered`` the registered loss of the same batch from the same random state. ``pulled`` has the gradients that
     the first steps' losses give the logits. ``modes`` tells of each step whether a forward pass with a graph ran in
     train mode; None where there was none. ``unchanged`` and ``changed`` are trainable parameters; ``missing`` are not
-    in the optimizer, ``foreign`` are in it and not in the model.
+    in the optimizer, ``foreign`` are in it and not in the model. ``climb`` is the cosine of what the first step moves
+    the parameters by and its gradients: 1 straight uphill, -1 downhill, 0 where nothing moves.
     """
 
     first: float = math.nan
@@ -73,6 +71,7 @@ class OwnRun:
     registered: float = math.nan
     modes: list[bool | None] = field(default_factory=list)
     stepped: int = 0
+    climb: float = 0.0
     unchanged: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     connected: set[str] = field(default_factory=set)
@@ -189,8 +188,11 @@ class OwnTraining:
                 # A step may change its batch in place, and the next round would see that.
                 x, y = copy.deepcopy((x, y))
                 watch.expect_step(y)
-                returned = self._step(model, optimizer, x, y)
-                seen.returned = _number(returned) if seen.steps == 0 else seen.returned
+                before = watch.parameters() if seen.steps == 0 else None
+                returned = self.step(model, optimizer, x, y)
+                if before is not None:
+                    seen.returned = _number(returned)
+                    seen.climb = _cosine(watch.parameters() - before, watch.gradients())
                 seen.steps += 1
                 subject.tell(f"your training step {seen.steps} of {steps}")
         seen.last = self._reference_loss(model)
@@ -198,7 +200,8 @@ class OwnTraining:
         seen.changed = tuple(name for name in named if name not in seen.unchanged)
         return seen
 
-    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
+    def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
+        """One of the user's steps, their library's, or the registered loss with their optimizer."""
         if self.subject.spec.train_step is not None:
             return self.subject.spec.train_step(model, optimizer, x, y)
         if self.subject.train_step is not None:
@@ -283,6 +286,15 @@ class _Watch:
         self._fresh_backward = True
         self._targets = targets
 
+    def parameters(self) -> Tensor:
+        """The numbers of the watched parameters, flat."""
+        return torch.cat(_flat(self.watched.values()))
+
+    def gradients(self) -> Tensor:
+        """What the first backward passes brought, up to the first call of the optimizer if there was one."""
+        taken = self.seen.taken[0].incoming if self.seen.taken else _flat(self.incoming.values())
+        return torch.cat(taken)
+
     def __exit__(self, *raised: object) -> None:
         for handle in self._handles:
             handle.remove()
@@ -326,9 +338,7 @@ class _Watch:
         closure = next(iter(args[1:]), kwargs.get("closure"))
         if closure is None and len(self.seen.taken) < MOST_BATCHES:
             given = [torch.zeros_like(p) if p.grad is None else _dense(p.grad) for p in self.watched.values()]
-            self.seen.taken.append(
-                Taken(given=_flat(given), incoming=_flat(self.incoming.values()), before=_flat(self.watched.values()))
-            )
+            self.seen.taken.append(Taken(given=_flat(given), incoming=_flat(self.incoming.values())))
         for total in self.incoming.values():
             total.zero_()
 
@@ -341,6 +351,11 @@ def _smallest(named: dict[str, nn.Parameter]) -> Iterator[tuple[str, nn.Paramete
         if total > WATCHED and total > p.numel():
             return
         yield name, p
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    size = float(one.norm() * other.norm())
+    return float(one @ other) / size if size > 0 else 0.0
 
 
 def _number(returned: Any) -> float | None:
@@ -365,9 +380,8 @@ def fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
 
 def _fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
     batches = users_batches(subject)
-    step, optimizer = subject.spec.train_step, subject.optimizer_factory
-    model = subject.fresh()
-    if step is None or optimizer is None or isinstance(model, torch.jit.ScriptModule):
+    step, model = subject.spec.train_step, subject.fresh()
+    if step is None or isinstance(model, torch.jit.ScriptModule):
         return batches
     try:
         subject.scores(model, batches[0][0], purpose="batches")
@@ -381,7 +395,7 @@ def _fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
             handed.append(copy.deepcopy(kwargs if kwargs and not args else args[0] if len(args) == 1 else args))
 
         found, model = [], subject.fresh()
-        made = optimizer(model)
+        made = OwnTraining(subject).optimizer_of(model)
         with model.register_forward_pre_hook(note, with_kwargs=True):
             for x, y in batches:
                 handed.clear()

@@ -204,8 +204,8 @@ class Subject(Feeding):
     @property
     def _trains_in_its_step(self) -> bool:
         """Whether the loss that trains is inside a Lightning training step, of scores that only the step sees."""
-        lightning = self.convention.name == "Lightning" and self.own_losses is not None
-        return lightning and not self.computes_registered_loss
+        lightning = self.convention.name == "Lightning" and self.spec.loss is None
+        return lightning and self.refusal is None and not self.computes_registered_loss
 
     @property
     def loss_name(self) -> str:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
@@ -252,7 +251,7 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         return
     turned = own.run(STEPS, flip=True)
     if turned.last < turned.first and _first_order(own):
-        if not (is_reversed(subject, seen.pulled) or _returns_reversed(seen) or _climbs(seen)):
+        if not (is_reversed(subject, seen.pulled) or _returns_reversed(seen) or seen.climb > UPHILL):
             told = f"the registered loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
             yield inconclusive(
                 f"{told}; the gradient they give the logits is not that of the registered loss turned round, so they "
@@ -285,15 +284,6 @@ def _returns_reversed(seen: OwnRun) -> bool:
     """Whether the step returned the registered loss with its sign turned."""
     turned = seen.returned is not None and seen.returned * seen.registered < 0
     return turned and math.isclose(-float(seen.returned or 0), seen.registered, rel_tol=SAME_LOSS)
-
-
-def _climbs(seen: OwnRun) -> bool:
-    """Whether the optimizer's first step goes up the gradient that it is given."""
-    if len(seen.taken) < 2:
-        return False
-    first, second = seen.taken[:2]
-    given, moved = torch.cat(first.given), torch.cat(second.before) - torch.cat(first.before)
-    return float(given @ moved) > UPHILL * float(given.norm() * moved.norm()) > 0
 
 
 def _first_order(own: OwnTraining) -> bool:

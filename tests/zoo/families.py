@@ -43,7 +43,14 @@ FAMILIES = (
     several,
 )
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
-TRAPS: tuple[Trap, ...] = (*traps.TRAPS, *steps.TRAPS, *step_losses.TRAPS, *batches.TRAPS)
+TRAPS: tuple[Trap, ...] = (
+    *traps.TRAPS,
+    *losses.TRAPS,
+    *learning.TRAPS,
+    *steps.TRAPS,
+    *step_losses.TRAPS,
+    *batches.TRAPS,
+)
 
 
 CAUSES = tuple(cause_names())
