@@ -29,6 +29,7 @@ IN_WORDS: dict[Region, str] = {
     "wrong_simplex": "normalised along another axis than the classes",
     "log_simplex": "log-probabilities: the exponentials of every row sum to 1",
     "sphere": "normalised: every row has the same norm, at every scale of the parameters",
+    "stretched": "stretched to [0, 1]: the least score of every row is 0, the greatest 1",
     "unit": "sigmoids: every score lies in [0, 1] and piles up at its ends",
     "symmetric": "bounded: every score lies in [-1, 1] and piles up at its ends",
     "bounded": "bounded: the scores pile up at the same two values at every scale of the parameters",
