@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -32,24 +32,35 @@ def tensors_in(inputs: Any) -> list[Tensor]:
     return [tensor for part in parts for tensor in tensors_in(part)]
 
 
-def mapped(held: Any, change: Callable[[Tensor], Tensor]) -> Any:
+# Parts of an output with such names hold no scores, though they may have as many columns.
+FEATURES = ("feat", "embed", "hidden", "represent", "attention", "pool")
+
+
+def mapped(held: Any, change: Callable[[Tensor], Tensor], *, but: Collection[str] = ()) -> Any:
     """The same tuple, list, mapping or dataclass with every tensor changed; whatever else it holds stays.
 
-    A mapping of a kind that cannot be made from keywords becomes a dict.
+    Parts whose name contains one of ``but`` stay too. A mapping of a kind that cannot be made from keywords becomes a
+    dict.
     """
+
+    def made_of(name: Any, part: Any) -> Any:
+        stays = isinstance(name, str) and any(word in name.lower() for word in but)
+        return part if stays else mapped(part, change, but=but)
+
     if isinstance(held, Tensor):
         return change(held)
     if isinstance(held, Mapping):
-        made = {key: mapped(value, change) for key, value in held.items()}
+        made = {key: made_of(key, value) for key, value in held.items()}
         try:
             return made if type(held) is dict else type(held)(**made)
         except TypeError:
             return made
     if isinstance(held, tuple | list):
-        parts = [mapped(part, change) for part in held]
+        names = getattr(held, "_fields", range(len(held)))
+        parts = [made_of(name, part) for name, part in zip(names, held, strict=True)]
         return type(held)(*parts) if hasattr(held, "_fields") else type(held)(parts)
     if dataclasses.is_dataclass(held) and not isinstance(held, type):
-        fields = {f.name: mapped(getattr(held, f.name), change) for f in dataclasses.fields(held) if f.init}
+        fields = {f.name: made_of(f.name, getattr(held, f.name)) for f in dataclasses.fields(held) if f.init}
         return dataclasses.replace(held, **fields)
     return held
 
@@ -60,5 +71,8 @@ def index_rows(held: Any, index: Tensor, count: int) -> Any:
 
 
 def replaced(output: Any, like: Tensor, by: Tensor) -> Any:
-    """``output`` with ``by`` in the place of every tensor that has the trailing shape of ``like``: of all heads."""
-    return mapped(output, lambda t: by if t.shape[1:] == like.shape[1:] and t.is_floating_point() else t)
+    """``output`` with ``by`` in the place of every tensor that has the trailing shape of ``like``: of all heads.
+
+    Features that are called so stay, also where there are as many as classes.
+    """
+    return mapped(output, lambda t: by if t.shape[1:] == like.shape[1:] and t.is_floating_point() else t, but=FEATURES)

@@ -144,3 +144,24 @@ def test_a_mapping_that_takes_no_keywords_becomes_a_dict():
     made = mapped(Encoding({"ids": LIKE}), torch.neg)
     assert type(made) is dict
     assert torch.equal(made["ids"], -LIKE)
+
+
+@dataclass
+class Named:
+    logits: Tensor
+    image_features: Tensor
+
+
+@pytest.mark.parametrize("name", ["features", "last_hidden_state", "image_embeds", "Embedding", "pooler_output"])
+def test_features_stay_though_there_are_as_many_as_classes(name: str):
+    made = replaced({"logits": LIKE, name: AUXILIARY, "aux": AUXILIARY}, LIKE, NEW)
+    assert is_new(made["logits"])
+    assert is_new(made["aux"])
+    assert made[name] is AUXILIARY
+
+
+def test_features_in_fields_stay():
+    assert replaced(Named(LIKE, AUXILIARY), LIKE, NEW).image_features is AUXILIARY
+    made = replaced(namedtuple("Pair", ["logits", "features"])(LIKE, AUXILIARY), LIKE, NEW)
+    assert is_new(made.logits)
+    assert made.features is AUXILIARY

@@ -140,6 +140,20 @@ def test_passes_stay_within_the_budget_of_exact_checks():
     assert passes.backward <= 4
 
 
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("size", [2, 4])
+def test_scores_that_are_pooled_from_clipped_ones_are_not_clipped(classes: int, size: int):
+    shape = (3, size, size)
+    result = result_of(CHECK, lambda: sound.NetworkInNetwork(classes), num_classes=classes, input_shape=shape)
+    assert result.outcome == "passed"
+    assert f"pooled from {size * size} clipped ones" in result.verdict.measured
+
+
+def test_pooling_over_one_position_leaves_scores_clipped():
+    result = result_of(CHECK, lambda: sound.NetworkInNetwork(10), num_classes=10, input_shape=(3, 1, 1))
+    assert (result.outcome, result.verdict.cause) == ("failed", "bounded_logits")
+
+
 @pytest.mark.parametrize("classes", [2, 5, 20])
 def test_rows_of_one_norm_are_found(classes: int):
     result = result_of(CHECK, lambda: Squashed(classes, lambda z: F.normalize(z, dim=1)), num_classes=classes)
