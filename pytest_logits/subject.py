@@ -18,7 +18,7 @@ from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_natu
 from pytest_logits.model import ModelSpec
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
-from pytest_logits.structures import find_logits, replaced
+from pytest_logits.structures import find_logits, index_rows, replaced
 
 T = TypeVar("T")
 
@@ -227,8 +227,11 @@ class Subject(Feeding):
 
     def loss_at(self, logits: Tensor, targets: Any) -> Tensor:
         """The same with targets that are encoded already."""
-        whole = self.spec.loss_takes == "output"
-        output = replaced(self.sample_output, self.sample_logits, logits) if whole else logits
+        output = logits
+        if self.spec.loss_takes == "output":
+            # What it holds beside the scores has as many rows as they have.
+            rows = torch.arange(len(logits)) % SCAN_ROWS
+            output = replaced(index_rows(self.sample_output, rows, SCAN_ROWS), self.sample_logits, logits)
         return self.loss_on_targets(output, logits, targets)
 
     def loss_of(self, output: Any, logits: Tensor, labels: Tensor) -> Tensor:
