@@ -243,6 +243,9 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
     room = max(learning_run(subject).stakes.at_zero - learning_run(subject).stakes.least, 0.0)
     if moved < 0 and -moved > SLOW * room:
         return
+    if seen.climb < 0 and is_reversed(subject, seen.pulled):
+        yield _maximised(subject, seen, own.run(STEPS, flip=True))
+        return
     if abs(moved) <= STANDS * abs(seen.first) or moved < 0:
         works = _scales_that_work(own, LARGER, subject)
         if works:
@@ -251,7 +254,7 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         return
     turned = own.run(STEPS, flip=True)
     if turned.last < turned.first and _first_order(own):
-        if not (is_reversed(subject, seen.pulled) or _returns_reversed(seen) or seen.climb > UPHILL):
+        if not (_returns_reversed(seen) or seen.climb > UPHILL):
             told = f"the registered loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
             yield inconclusive(
                 f"{told}; the gradient they give the logits is not that of the registered loss turned round, so they "
@@ -260,15 +263,7 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
                 evidence=_evidence(seen),
             )
             return
-        proof = Proof(
-            undone="your steps with every gradient turned round",
-            as_written=seen.last,
-            with_fix=turned.last,
-            goal=seen.first,
-            steps=turned.steps,
-        )
-        told = f"the loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
-        yield _failed(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof)
+        yield _maximised(subject, seen, turned)
         return
     works = _scales_that_work(own, SMALLER, subject)
     told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}"
@@ -278,6 +273,22 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         yield _failed(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
     else:
         yield _advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+
+
+def _maximised(subject: Subject, seen: OwnRun, turned: OwnRun) -> Verdict:
+    """The finding, with the same steps the other way round as its proof where they lower the loss."""
+    proof = Proof(
+        undone="your steps with every gradient turned round",
+        as_written=seen.last,
+        with_fix=turned.last,
+        goal=seen.first,
+        steps=turned.steps,
+    )
+    told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
+    if seen.climb < 0:
+        told += ": the gradient that they give the logits is that of the registered loss, turned round"
+    falls = turned.last < turned.first
+    return _failed(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof if falls else None)
 
 
 def _returns_reversed(seen: OwnRun) -> bool:
