@@ -183,6 +183,15 @@ def _several() -> Iterator[Fault]:
             {**FLAT3, "targets": lambda y: (y + 1) % 3},
             {"targets": "index"},
         ),
+        (
+            "SoftmaxFromOne",
+            SOFTMAX,
+            RANGE,
+            "classes from 1",
+            SoftmaxOutput,
+            {**FLAT3, "targets": lambda y: y + 1},
+            {"targets": "index"},
+        ),
     ]
     first = {SOFTMAX: "softmax", SIGMOID_BCE: "sigmoid", BOUNDED: "ReLU", RANDOM: "F.dropout without training="}
     for name, cause, other, words, kind, arguments, twin_arguments in rows:
