@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -115,7 +116,16 @@ def _activation(cause: str) -> str:
 
 
 def _stakes(subject: Subject) -> Stakes:
-    return Stakes.of(subject, subject.sample_labels)
+    """What is there to win on the user's targets, or on those of a known loss where it refuses the user's.
+
+    What is wrong with targets is for targets_fit_loss, and hides nothing that is wrong with the outputs.
+    """
+    if subject.refusal is None or subject.spec.targets is None or known_nature(subject.loss_object) is None:
+        return Stakes.of(subject, subject.sample_labels)
+    other = Subject(replace(subject.spec, targets=None), subject.settings)
+    stakes = Stakes.of(other, other.sample_labels)
+    subject.count(forward=other.passes.forward, backward=other.passes.backward)
+    return stakes
 
 
 def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) -> Verdict:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -125,6 +128,15 @@ def test_sound_twins_pass(activation, arguments):
 
 def test_sigmoid_with_bce_passes():
     assert result_of(CHECK, lambda: Squashed(1, torch.sigmoid), task="binary", loss="bce").outcome == "passed"
+
+
+@pytest.mark.parametrize("targets", [lambda y: y + 1, lambda y: y.float(), lambda y: y.unsqueeze(1)])
+def test_targets_that_the_loss_refuses_do_not_hide_an_activation(targets: Any):
+    arguments = {"num_classes": 5, "targets": targets}
+    result = result_of(CHECK, lambda: Squashed(5, softmax), **arguments)
+    assert (result.outcome, result.verdict.cause) == ("failed", "softmax_before_cross_entropy")
+    assert result.verdict.evidence["floor"] == pytest.approx(math.log(1 + 4 / math.e), abs=1e-3)
+    assert result_of(CHECK, lambda: sound.MLP(5), **arguments).outcome == "passed"
 
 
 def test_a_loss_of_an_unknown_family_is_not_judged():
