@@ -103,7 +103,7 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     for required in REQUIRED:
         if required not in given:
             complain(f"argument {required!r} is required")
-    if not callable(factory):
+    if not callable(factory) and not hasattr(factory, "initialize"):
         complain(f"the factory must be callable with no arguments, or a module; got {_kind(factory)}")
     _check_name(complain, name)
 
