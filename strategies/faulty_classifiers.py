@@ -37,7 +37,7 @@ class FaultyClassifier:
     classifier: GeneratedClassifier
     task: str | None = None
 
-    @property
+    @functools.cached_property
     def planted(self) -> Planted:
         """The factory of the module, and the arguments that it is registered with."""
         found = plants()[self.cause](self.classifier.build, self.sound_arguments)
