@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_logits.check_registry import Check
 from pytest_logits.finding import Passes, Verdict, advice, listed, not_applicable, passed
+from pytest_logits.likeness import are_alike
 from pytest_logits.model import ARGUMENTS, ModelSpec, make_spec
 from pytest_logits.planting import Plant
 from pytest_logits.runner import decide
@@ -18,6 +19,8 @@ from pytest_logits.subjects import Subjects
 NAMING = ("failed", "advice")
 # What is not planted in: the name gives the seeds, which stay the same, and a planted fault is no expected failure.
 APART = ("name", "expected_failures")
+# What a fault may be in beside the model and its loss.
+BESIDE = ("targets", "predict", "batches", "optimizer", "train_step")
 
 
 class Control:
@@ -37,8 +40,9 @@ class Control:
     def decide(self) -> Verdict:
         """``passed`` where the fault is caught, ``advice`` where not, with what the checks said in the evidence.
 
-        ``not_applicable`` where the model cannot have the fault, or has it as it is registered: then finding it says
-        nothing. An exception in the model with the fault in it is told as what the check said.
+        ``not_applicable`` where the model cannot have the fault, has it as it is registered, so that finding it says
+        nothing, or is none the worse for it: ReLU on scores that are squares. An exception in the model with the fault
+        in it is told as what the check said.
         """
         if not self._checks:
             return not_applicable("no selected check looks for it")
@@ -57,6 +61,8 @@ class Control:
                 if self._is_named(_verdict(check, self._subjects.of(self._spec))):
                     return not_applicable(f"the model has this fault as it is, see {check.name}")
                 return passed(f"caught by {check.name}", evidence={"said": said})
+        if self._leaves_the_rest(spec) and are_alike(subject, self._subjects.of(self._spec)):
+            return not_applicable("planting it changes no score, loss or gradient of the model")
         return advice(f"not caught by {listed([check.name for check in self._checks])}", evidence={"said": said})
 
     def _planted(self) -> ModelSpec | None:
@@ -66,6 +72,10 @@ class Control:
             return None
         arguments = {**planted.arguments, "name": self._spec.name}
         return make_spec(planted.factory, file=self._spec.file, line=self._spec.line, arguments=arguments)
+
+    def _leaves_the_rest(self, planted: ModelSpec) -> bool:
+        """Whether the fault can be in the model and its loss only."""
+        return all(getattr(planted, name) in (None, getattr(self._spec, name)) for name in BESIDE)
 
     def _is_named(self, verdict: Verdict) -> bool:
         return verdict.outcome in NAMING and verdict.cause == self.plant.cause

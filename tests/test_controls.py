@@ -114,6 +114,22 @@ def test_a_fault_that_the_model_has_already_does_not_apply():
     assert verdict.measured == "the model has this fault as it is, see outputs_are_logits"
 
 
+class Squares(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).square()
+
+
+def test_a_fault_that_changes_nothing_does_not_apply():
+    verdict = control("bounded_logits", spec(lambda: Squares(4, 3))).decide()
+    assert verdict.outcome == "not_applicable"
+    assert verdict.measured == "planting it changes no score, loss or gradient of the model"
+
+
+def test_a_missed_fault_beside_the_model_is_missed():
+    blind = check("predictions_match_logits", lambda subject: passed("as it is"))
+    assert control("prediction_disagrees_with_logits", checks=(blind,)).decide().outcome == "advice"
+
+
 def test_a_fault_that_no_selected_check_looks_for_does_not_apply():
     verdict = control(checks=(check("output_shape_is_stable"),)).decide()
     assert (verdict.outcome, verdict.measured) == ("not_applicable", "no selected check looks for it")
