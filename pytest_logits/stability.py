@@ -24,8 +24,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pytest_logits.losses import Form
-
 # (scores, labels) -> scalar.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -51,9 +49,10 @@ class Ray:
         """The scores at a margin, in a dtype."""
         return (margin * self.direction).to(dtype)
 
-    def first_row(self) -> Ray:
-        """The same with one row only."""
-        return Ray(self.where, self.direction[:1], self.labels[:1])
+    def rows(self) -> list[Ray]:
+        """The same with one row only, for each row."""
+        pairs = zip(self.direction.split(1), self.labels.split(1), strict=True)
+        return [Ray(self.where, direction, labels) for direction, labels in pairs]
 
 
 @dataclass(frozen=True)
@@ -200,9 +199,7 @@ def _judged(reference: Loss, ray: Ray, margin: float, precision: Precision, valu
     return Overflow(ray, margin, precision, value, right[0])
 
 
-def bisected(
-    breaks: Callable[[float], bool], below: float, broken: float, dtype: torch.dtype
-) -> tuple[float, float]:
+def bisected(breaks: Callable[[float], bool], below: float, broken: float, dtype: torch.dtype) -> tuple[float, float]:
     """Neighbouring numbers of the dtype, the first of which does not break and the second does."""
     below, broken = (float(torch.tensor(end, dtype=dtype)) for end in (below, broken))
     while True:
