@@ -47,9 +47,9 @@ def loss_stays_finite(subject: Subject | LossSubject) -> Verdict:
     scores no further than its outputs go with any parameters. Where the loss or its gradient becomes infinite or NaN,
     it fails if torch's own loss of the same form is finite there in the same dtype, and the same loss in float64 is
     finite and small enough for that dtype: exp(margin) may overflow at 89, log(softmax) may not. The finding gives the
-    smallest such margin, found by bisection. A loss on probabilities is given those that softmax or sigmoid make of
-    such scores, which are exactly 0 and 1 from some margin on. Margins above 100 come up in sound training: on inputs
-    that are not scaled, losses of 8 to 134 were seen at the first step.
+    smallest such margin, found by bisection. A loss on the probabilities of bits gets those that sigmoid makes of such
+    scores: in float32 exactly 1 from 17 on, where BCELoss stays finite and a logarithm by hand does not. Margins above
+    100 come up in sound training: on inputs that are not scaled, losses of 8 to 134 were seen at the first step.
 
     The loss must also be finite at scores of exactly 0, on moderate scores, and on a batch of one row.
 
@@ -66,7 +66,13 @@ def loss_stays_finite(subject: Subject | LossSubject) -> Verdict:
         return not_applicable("the training step computes the loss itself, of scores that only the step sees")
     loss.require_targets()
     loss.require_function()
-    return _on_usual_scores(loss) or _along_rays(loss, subject)
+    usual = _on_usual_scores(loss)
+    if usual is None and (loss.nature.takes, loss.nature.form) == ("probabilities", "categorical"):
+        return not_applicable(
+            f"{loss.loss_name} takes probabilities of classes, and is infinite at 0 if it takes their logarithm; torch "
+            "has no loss of this form to compare it with"
+        )
+    return usual or _along_rays(loss, subject)
 
 
 def _composed(loss: LossSubject) -> Loss:
@@ -196,8 +202,7 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
 
 def _overflow(loss: LossSubject, found: Overflow, outcome: str) -> Verdict:
     call, precision = _composed(loss), found.precision
-    ray = found.ray
-    shown = rounded_up(found.margin)
+    ray, shown = found.ray, rounded_up(found.margin)
 
     def numbers(ray: Ray, margin: float) -> tuple[float, float] | None:
         return evaluate(call, ray.at(margin, precision.dtype), ray.labels, autocast=precision.autocast)
@@ -206,7 +211,11 @@ def _overflow(loss: LossSubject, found: Overflow, outcome: str) -> Verdict:
         given = numbers(ray, margin)
         return given is not None and not all(math.isfinite(number) for number in given)
 
-    ray = next((one for one in ray.rows() if breaks(one, found.margin)), ray)
+    single = [one for one in ray.rows() if breaks(one, found.margin)]
+    if len(found.ray.labels) > 1 and single:
+        alone = smallest_overflow(call, _reference(loss), single[:1], precision=precision)
+        if alone is not None:
+            return _overflow(loss, alone, outcome)
     shown = shown if breaks(ray, shown) else found.margin
     scores, told = ray.at(shown, precision.dtype), numbers(ray, shown)
     assert told is not None
