@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits import equivalence
-from pytest_logits.equivalence import exact_reference, margin_of, recognise, training_gaps
+from pytest_logits import lockstep
+from pytest_logits.equivalence import exact_reference, margin_of, recognise
+from pytest_logits.lockstep import training_gaps
 from pytest_logits.guard import preserved_state
 
 
@@ -293,7 +294,7 @@ def gaps(trunk: str, seed: int = 0) -> dict[str, float]:
 def test_the_margins_of_equivalent_models_stay_together(trunk: str):
     found = [gaps(trunk, seed) for seed in range(3)]
     assert [list(each) for each in found] == [["sgd", "momentum", "adam"]] * 3
-    assert max(gap for each in found for gap in each.values()) <= equivalence.TRAINING_BOUND
+    assert max(gap for each in found for gap in each.values()) <= lockstep.TRAINING_BOUND
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
@@ -305,7 +306,7 @@ def test_a_head_with_the_same_step_parts_from_its_twin(trunk: str, monkeypatch: 
             return original([{**group, "lr": groups[0]["lr"]} for group in groups], **options)
 
         monkeypatch.setattr(torch.optim, name, same_step)
-    assert min(gaps(trunk).values()) > 1000 * equivalence.TRAINING_BOUND
+    assert min(gaps(trunk).values()) > 1000 * lockstep.TRAINING_BOUND
 
 
 def test_a_head_of_the_wrong_sign_parts_from_its_twin():
@@ -318,4 +319,4 @@ def test_a_head_of_the_wrong_sign_parts_from_its_twin():
         return kind(nn.Flatten(), 6, outputs)
 
     found = training_gaps(lambda: model(TrunkAndHead, 2), lambda: model(Negated, 1), torch.randn(16, 6), seed=0)
-    assert min(found.values()) > 1000 * equivalence.TRAINING_BOUND
+    assert min(found.values()) > 1000 * lockstep.TRAINING_BOUND
