@@ -220,5 +220,7 @@ def recognise(
     if matches(squashed):
         activation = "softmax" if two_columns else "sigmoid"
         cause = "softmax_before_cross_entropy" if two_columns else "sigmoid_before_bce_with_logits"
-        return Family(f"{right} of {activation}(logits)", None, cause, f"{right} of the logits themselves", example(paired))
+        return Family(
+            f"{right} of {activation}(logits)", None, cause, f"{right} of the logits themselves", example(paired)
+        )
     return None

@@ -101,12 +101,12 @@ def together(left: Run, right: Run, shadow: Run, *, steps: int, seed: int, enoug
         shadow: a second copy of the first, which is disturbed.
         steps: how many to take.
         seed: of the random state that each step of all three starts from.
-        enough: asked before each step but the first two.
+        enough: asked before each step but the first.
     """
     rng = torch.Generator().manual_seed(seed % 2**63)
     largest = 0.0
     for i in range(steps):
-        if i > 1 and enough():
+        if i and enough():
             return Course(steps=i, gap=largest, parting=None)
         _disturb(shadow.model, rng)
         (a, loss), (b, _), (c, _) = (run.step(seed + i) for run in (left, right, shadow))
@@ -231,9 +231,7 @@ KINDS: dict[str, Kind] = {
     "nesterov": Kind(
         make=lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True), step=1e-2, loss="ignored rows"
     ),
-    "weight decay": Kind(
-        make=lambda groups: torch.optim.SGD(groups), step=1e-2, decay=DECAY, loss="weights, averaged"
-    ),
+    "weight decay": Kind(make=lambda groups: torch.optim.SGD(groups), step=1e-2, decay=DECAY, loss="weights, averaged"),
     "adam": Kind(make=lambda groups: torch.optim.Adam(groups), step=1e-3, loss="smoothing"),
     "adamw": Kind(make=lambda groups: torch.optim.AdamW(groups), step=1e-3, decay=DECAY, loss="soft targets"),
 }

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pytest_logits import lockstep
 from pytest_logits.equivalence import exact_reference, margin_of, recognise
-from pytest_logits.lockstep import training_gaps
 from pytest_logits.guard import preserved_state
+from pytest_logits.lockstep import training_gaps
 
 
 @pytest.fixture(autouse=True)

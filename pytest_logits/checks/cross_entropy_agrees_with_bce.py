@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from pytest_logits import equivalence, lockstep
 from pytest_logits.check_registry import check
+from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
-from pytest_logits.pairing import Untrained, runs_of_both_losses
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
@@ -33,9 +33,10 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
 
     CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing, soft targets,
     ignore_index and each reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and
-    compared with a float64 reference; docs/explanation/ce-and-bce.md says when the two are equal. A loss of the user's own is first recognised on moderate scores: what equals cross entropy there must
-    be finite wherever cross entropy is; what equals it with every row paired with every label is broadcast; what equals
-    it on softmax or sigmoid outputs applies that activation itself. A loss that equals none of these claims nothing.
+    compared with a float64 reference; docs/explanation/ce-and-bce.md says when the two are equal. A loss of the user's
+    own is first recognised on moderate scores: what equals cross entropy there must be finite wherever cross entropy
+    is; what equals it with every row paired with every label is broadcast; what equals it on softmax or sigmoid
+    outputs applies that activation itself. A loss that equals none of these claims nothing.
 
     Whole training runs agree too. The model is trained in float64 with its own loss, and from the same weights with
     the other parameterisation of it; both must stay together, but for what rounding makes. On generated classifiers
@@ -274,8 +275,8 @@ def _training_runs(subject: Subject) -> Verdict | None:
 def _trained_by_both(subject: Subject, reference: equivalence.Reference, verdict: Verdict) -> Verdict:
     """The user's model trained by its loss and by the other parameterisation; what the drawn batches told stands."""
     seen = runs_of_both_losses(subject, reference)
-    if isinstance(seen, Untrained):
-        return replace(verdict, evidence={**verdict.evidence, "training": f"not compared: {seen.reason}"})
+    if isinstance(seen, str):
+        return replace(verdict, evidence={**verdict.evidence, "training": f"not compared: {seen}"})
     evidence = {**verdict.evidence, "training": {name: vars(course) for name, course in seen.items()}}
     for name, course in seen.items():
         if course.parting is not None:
@@ -290,6 +291,4 @@ def _trained_by_both(subject: Subject, reference: equivalence.Reference, verdict
                 evidence=evidence,
             )
     told = ", ".join(f"{name} {course.gap:.1g} in {course.steps} steps" for name, course in seen.items())
-    return replace(
-        verdict, measured=f"{verdict.measured}; training by both stays together: {told}", evidence=evidence
-    )
+    return replace(verdict, measured=f"{verdict.measured}; training by both stays together: {told}", evidence=evidence)
