@@ -84,7 +84,10 @@ class Reference:
         return each.sum() / (torch.where(y == 1, w1, w0).sum() if self.by_weight and hard else len(margin))
 
     def tolerance(self, scores: Tensor, y: Tensor) -> tuple[float, Tensor]:
-        """Bounds on the rounding error that the loss itself, in the dtype of ``scores``, may show: value, gradient."""
+        """How far the loss, in the dtype of ``scores``, may be from ``value`` in float64: a bound, one per score.
+
+        In float64 this reference rounds as much as the loss does, so the bound is twice as wide there.
+        """
         w0, w1 = (torch.tensor(w, dtype=torch.float64) for w in self.weights)
         if self.two_columns:
             bound = cross_entropy_bound(
@@ -100,7 +103,8 @@ class Reference:
             bound = bce_with_logits_bound(
                 flat, y.double().reshape(-1), weight=w0, pos_weight=w1 / w0, reduction=self.reduction
             )
-        return float(bound.value), bound.gradient.reshape(scores.shape)
+        sides = 2 if scores.dtype == torch.float64 else 1
+        return sides * float(bound.value), sides * bound.gradient.reshape(scores.shape)
 
 
 def exact_reference(loss: Any, *, two_columns: bool) -> Reference | None:
