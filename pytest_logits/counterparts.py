@@ -135,6 +135,10 @@ class Counterparts:
         shapes = [tuple(self.outputs(s, m).shape) for s, m in zip((self.left, self.right), self.pair(), strict=True)]
         if shapes[0] != shapes[1]:
             return f"the outputs have the shapes {shapes[0]} and {shapes[1]}"
+        for subject, model in zip((self.left, self.right), self.pair(), strict=True):
+            evaluating(model)
+            if not torch.equal(*(self.outputs(subject, model, purpose=str(i)).nan_to_num() for i in range(2))):
+                return f"{subject.name} is random in eval mode"
         if self.halved and not self._heads_are_linear():
             return "the layer with two rows in one model and one in the other is no linear last layer"
         return ""
@@ -191,6 +195,9 @@ class Counterparts:
         for rows in ([*range(len(flat))], *([int((flat == c).nonzero()[0])] for c in flat.unique())):
             values = [float(s.loss(z[rows], self.labels[rows])) for s, z in ((self.left, a), (self.right, b))]
             bound = TRAINING_BOUND * (1 + abs(values[0]))
+            # A class without weight, alone, is a mean over nothing in both.
+            if values[0] == values[1] or (math.isnan(values[0]) and math.isnan(values[1])):
+                continue
             if not abs(values[0] - values[1]) <= bound:
                 return Difference(what="the loss", rows=rows, left=values[0], right=values[1], bound=bound)
         return None

@@ -20,7 +20,7 @@ from pytest_logits.subject import Subject
 TRIED = ("weight decay", "momentum", "adam")
 STEPS = 10
 # Three models are trained with each optimizer; those of a slow model take fewer steps, or one.
-SECONDS = 3.0
+SECONDS = 1.5
 
 
 class Doubled(Subject):
