@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pytest_logits.copies import evaluating
 from pytest_logits.doubled import STEPS, TRIED, Doubled, deadline, obstacle
 from pytest_logits.guard import seed_everything
-from pytest_logits.lockstep import KINDS, TRAINING_BOUND, Course, Kind, Run, allowed, disturbed, together
+from pytest_logits.lockstep import FACTOR, KINDS, NOISE, TRAINING_BOUND, Course, Kind, Run, allowed, disturbed, together
 from pytest_logits.subject import Subject
 
 
@@ -194,7 +194,8 @@ class Counterparts:
         flat = self.labels.reshape(len(self.labels), -1)[:, 0]
         for rows in ([*range(len(flat))], *([int((flat == c).nonzero()[0])] for c in flat.unique())):
             values = [float(s.loss(z[rows], self.labels[rows])) for s, z in ((self.left, a), (self.right, b))]
-            bound = TRAINING_BOUND * (1 + abs(values[0]))
+            # Targets and weights may be constants in float32: they err by 2**-24, and are multiplied by the scores.
+            bound = FACTOR * NOISE * len(rows) * (1 + abs(values[0])) * (1 + float(a[rows].abs().max()))
             # A class without weight, alone, is a mean over nothing in both.
             if values[0] == values[1] or (math.isnan(values[0]) and math.isnan(values[1])):
                 continue
