@@ -28,6 +28,7 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
+from pytest_logits.loss_subject import LossSubject
 from pytest_logits.structures import tensors_in
 from pytest_logits.subject import Subject
 
@@ -271,7 +272,7 @@ def _noting(function: Any, name: str, places: list[tuple[str, tuple[str, int]]])
     return noted
 
 
-def loss_place(subject: Subject) -> Location | None:
+def loss_place(subject: Subject | LossSubject) -> Location | None:
     """Where a loss of the user's own is defined."""
     loss = subject.loss_object
     return definition(type(loss).forward if isinstance(loss, nn.Module) else loss, "defined here")
