@@ -11,18 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_logits.api import ChecksFailed, Report, check_classifier
+    from pytest_logits.api import ChecksFailed, Report, check_classifier, check_loss
     from pytest_logits.model import RegistrationError
-    from pytest_logits.model_registry import register
+    from pytest_logits.model_registry import register, register_loss
 
-__all__ = ["ChecksFailed", "RegistrationError", "Report", "__version__", "check_classifier", "register"]
+__all__ = [
+    "ChecksFailed",
+    "RegistrationError",
+    "Report",
+    "__version__",
+    "check_classifier",
+    "check_loss",
+    "register",
+    "register_loss",
+]
 
 _HOMES = {
     "ChecksFailed": "api",
     "RegistrationError": "model",
     "Report": "api",
     "check_classifier": "api",
+    "check_loss": "api",
     "register": "model_registry",
+    "register_loss": "model_registry",
 }
 
 # In a checkout the strategies lie beside this folder; an installed wheel has them in it.

@@ -6,15 +6,14 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 from pytest_logits.finding import Verdict
 from pytest_logits.model import builtin_check_names
 
-if TYPE_CHECKING:
-    from pytest_logits.subject import Subject
-
-CheckFunction = Callable[["Subject"], Verdict]
+# A check of losses is given the model whose loss it is, or a loss that is registered by itself.
+CheckFunction = Callable[[Any], Verdict]
+SubjectKind = Literal["model", "loss"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +26,7 @@ class Check:
     function: CheckFunction
     doc: str
     root: bool = False
+    subjects: tuple[SubjectKind, ...] = ("model",)
 
     @property
     def summary(self) -> str:
@@ -37,10 +37,13 @@ class Check:
 _checks: dict[str, Check] = {}
 
 
-def check(*, claim: str, tags: tuple[str, ...], root: bool = False) -> Callable[[CheckFunction], CheckFunction]:
+def check(
+    *, claim: str, tags: tuple[str, ...], root: bool = False, subjects: tuple[SubjectKind, ...] = ("model",)
+) -> Callable[[CheckFunction], CheckFunction]:
     """Declare the decorated ``(subject) -> Verdict`` a check. Its name is the function's, its docstring its page.
 
-    What a ``root`` check finds explains what others then see, so it comes first in its tag.
+    What a ``root`` check finds explains what others then see, so it comes first in its tag. ``subjects`` says what it
+    can look at: models, or also losses that are registered by themselves.
     """
 
     def declare(function: CheckFunction) -> CheckFunction:
@@ -50,7 +53,9 @@ def check(*, claim: str, tags: tuple[str, ...], root: bool = False) -> Callable[
             raise ValueError(f"check {name!r} has no docstring; it is the check's page")
         if not claim or not tags:
             raise ValueError(f"check {name!r} needs a claim and at least one tag")
-        _checks[name] = Check(name=name, claim=claim, tags=tags, function=function, doc=doc, root=root)
+        _checks[name] = Check(
+            name=name, claim=claim, tags=tags, function=function, doc=doc, root=root, subjects=subjects
+        )
         return function
 
     return declare

@@ -1,4 +1,4 @@
-"""Models and checks as pytest nodes: ``<file>::<model>::<check>``."""
+"""Models, losses and checks as pytest nodes: ``<file>::<model>::<check>``, ``<file>::<loss>::<check>``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import pytest_logits
 from pytest_logits.check_registry import Check
 from pytest_logits.finding import Passes, Result, Verdict
-from pytest_logits.model import ModelSpec
+from pytest_logits.model import Spec
 from pytest_logits.report import failure_text
 from pytest_logits.runner import reproduce, run_check
 from pytest_logits.settings import Settings
@@ -39,7 +39,7 @@ class LogitItem(pytest.Item):
         decide: Callable[[], Verdict],
         passes: Callable[[], Passes],
         expected_failure: str | None = None,
-        spec: ModelSpec | None = None,
+        spec: Spec | None = None,
         options: tuple[str, ...] = (),
         strict: bool = False,
         **kwargs: Any,
@@ -113,7 +113,7 @@ class LogitItem(pytest.Item):
 class ModelCollector(pytest.Collector):
     """The checks of one registered model."""
 
-    def __init__(self, *, spec: ModelSpec, make_items: ItemMaker, **kwargs: Any) -> None:
+    def __init__(self, *, spec: Spec, make_items: ItemMaker, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.make_items = make_items
@@ -126,7 +126,7 @@ class ModelCollector(pytest.Collector):
 class LogitFile(pytest.File):
     """A file that registers models: conftest.py, pyproject.toml, or any module that was imported."""
 
-    def __init__(self, *, specs: Iterable[ModelSpec], make_items: ItemMaker, **kwargs: Any) -> None:
+    def __init__(self, *, specs: Iterable[Spec], make_items: ItemMaker, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.specs = tuple(specs)
         self.make_items = make_items
@@ -149,10 +149,10 @@ class GeneratedCollector(pytest.Collector):
         return self._items(self)
 
 
-ItemMaker = Callable[[pytest.Collector, ModelSpec], Iterable[LogitItem]]
+ItemMaker = Callable[[pytest.Collector, Spec], Iterable[LogitItem]]
 
 
-def model_collector(parent: pytest.Collector, spec: ModelSpec, make_items: ItemMaker) -> ModelCollector:
+def model_collector(parent: pytest.Collector, spec: Spec, make_items: ItemMaker) -> ModelCollector:
     """The collector of one model under the file that registered it."""
     collector: ModelCollector = ModelCollector.from_parent(parent, name=spec.name, spec=spec, make_items=make_items)
     return collector

@@ -1,4 +1,4 @@
-"""The models that this process has been told of, in the order it was told. Imports no torch."""
+"""The models and losses that this process has been told of, in the order it was told. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,20 +10,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from pytest_logits.model import ARGUMENTS, ModelSpec, RegistrationError, caller, make_spec, nearest
+from pytest_logits.model import (
+    ARGUMENTS,
+    LOSS_ARGUMENTS,
+    LossSpec,
+    ModelSpec,
+    RegistrationError,
+    Spec,
+    caller,
+    make_loss_spec,
+    make_spec,
+    nearest,
+)
 
-_registered: dict[tuple[Path, str], ModelSpec] = {}
+_registered: dict[tuple[Path, str], Spec] = {}
+
+# The tables of pyproject.toml, and what a table in them is.
+KINDS = {"models": "model", "losses": "loss"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def registered_models() -> tuple[ModelSpec, ...]:
     """Every registered model, in order of registration."""
+    return tuple(spec for spec in _registered.values() if isinstance(spec, ModelSpec))
+
+
+def registered_losses() -> tuple[LossSpec, ...]:
+    """Every loss that is registered by itself, in order of registration."""
+    return tuple(spec for spec in _registered.values() if isinstance(spec, LossSpec))
+
+
+def registered() -> tuple[Spec, ...]:
+    """Models and losses, in order of registration."""
     return tuple(_registered.values())
 
 
-def add(spec: ModelSpec) -> None:
-    """Add one model. The same line run again (a module imported twice) replaces; another line is an error."""
+def add(spec: Spec) -> None:
+    """Add one model or loss. The same line run again (a module imported twice) replaces; another line is an error."""
     key = (spec.file, spec.name)
     known = _registered.get(key)
     if known is not None and known.line != spec.line:
@@ -164,6 +188,49 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
     return decorate
 
 
+@overload
+def register_loss(loss: F, /, **arguments: Any) -> F: ...
+@overload
+def register_loss(
+    *,
+    name: str | None = ...,
+    task: str | None = ...,
+    num_classes: int | None = ...,
+    targets: str | Callable[..., Any] | None = ...,
+    reduction: str | None = ...,
+    expected_failures: Mapping[str, str] | None = ...,
+) -> Callable[[F], F]: ...
+def register_loss(loss: Any = None, /, **arguments: Any) -> Any:
+    """Register a loss by itself with the checks. A decorator, or a plain call with the loss first.
+
+    Args:
+        loss: ``(logits, targets) -> scalar`` or rows; an ``nn.Module``, which is copied; or a class of modules
+            that is made without arguments. Logits are float32 (N, K), or (N,) for a binary task.
+        name: the item's name; by default the function's or class's ``__name__``.
+        task: ``"multiclass"``, ``"binary"`` (one logit) or ``"multilabel"``, as for ``register``.
+        num_classes: the number of classes K that the loss is made for; by default any, or what it turns out to take.
+        targets: how labels are encoded for the loss, as for ``register``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` (one value per row); by default found by probing.
+        expected_failures: ``{check: reason}``, as for ``register``.
+
+    Raises:
+        RegistrationError: names the argument, the nearest valid one, and the caller's file and line.
+    """
+    file, line = caller(1)
+    if loss is not None:
+        add(make_loss_spec(loss, file=file, line=line, arguments=arguments))
+        return loss
+
+    def decorate(function: Any) -> Any:
+        add(make_loss_spec(function, file=file, line=line, arguments=arguments))
+        return function
+
+    if any(name not in LOSS_ARGUMENTS for name in arguments):
+        # Before the decorator is applied: the mistake is in this call, so this call is where it is reported.
+        make_loss_spec(decorate, file=file, line=line, arguments={"name": "the loss", **arguments})
+    return decorate
+
+
 def load_module(module: str, rootpath: Path, *, reference: str = "") -> Any:
     """Import ``module``, looking also in ``rootpath``, where the user's pyproject.toml lies.
 
@@ -205,7 +272,9 @@ def load_factory(reference: str, rootpath: Path) -> Any:
 
 
 def add_from_pyproject(pyproject: Path) -> None:
-    """Register the models of ``[tool.pytest-logits.models.<name>]``. A missing file or table registers nothing.
+    """Register what stands in ``[tool.pytest-logits.models.<name>]`` and ``[tool.pytest-logits.losses.<name>]``.
+
+    A missing file or table registers nothing.
 
     pytest itself requires tomli where Python has no tomllib, so this adds no dependency.
     """
@@ -220,28 +289,35 @@ def add_from_pyproject(pyproject: Path) -> None:
         ours = tomllib.loads(text).get("tool", {}).get("pytest-logits", {})
     except tomllib.TOMLDecodeError as error:
         raise RegistrationError(f"cannot read {pyproject}: {error}") from None
-    tables = ours.get("models", {}) if isinstance(ours, dict) else None
-    if not isinstance(tables, dict):
-        raise RegistrationError(f"[tool.pytest-logits.models] in {pyproject} must be a table of tables, one per model")
-    for name, table in tables.items():
-        header = _header_line(text, name)
-        if not isinstance(table, dict):
-            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): it must be a table")
-        arguments = dict(table)
-        reference = arguments.pop("factory", None)
-        if not isinstance(reference, str):
+    for kind, make in (("models", make_spec), ("losses", make_loss_spec)):
+        tables = ours.get(kind, {}) if isinstance(ours, dict) else None
+        if not isinstance(tables, dict):
             raise RegistrationError(
-                f"cannot register {name!r} ({pyproject}:{header}): factory = 'pkg.mod:name' is required"
+                f"[tool.pytest-logits.{kind}] in {pyproject} must be a table of tables, one per {KINDS[kind]}"
             )
-        try:
-            factory = load_factory(reference, pyproject.parent)
-        except RegistrationError as error:
-            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): {error}") from error
-        add(make_spec(factory, file=pyproject.resolve(), line=header, arguments={"name": name, **arguments}))
+        for name, table in tables.items():
+            place = pyproject.resolve(), _header_line(text, kind, name)
+            factory, arguments = _factory_of(name, table, *place)
+            add(make(factory, file=place[0], line=place[1], arguments={"name": name, **arguments}))
 
 
-def _header_line(text: str, name: str) -> int:
-    """The line of ``[tool.pytest-logits.models.<name>]``, 1 where the table is written in another form."""
+def _factory_of(name: str, table: Any, pyproject: Path, header: int) -> tuple[Any, dict[str, Any]]:
+    """What a table's ``factory`` names, and the table's other keys."""
+    where = f"cannot register {name!r} ({pyproject}:{header})"
+    if not isinstance(table, dict):
+        raise RegistrationError(f"{where}: it must be a table")
+    arguments = dict(table)
+    reference = arguments.pop("factory", None)
+    if not isinstance(reference, str):
+        raise RegistrationError(f"{where}: factory = 'pkg.mod:name' is required")
+    try:
+        return load_factory(reference, pyproject.parent), arguments
+    except RegistrationError as error:
+        raise RegistrationError(f"{where}: {error}") from error
+
+
+def _header_line(text: str, kind: str, name: str) -> int:
+    """The line of ``[tool.pytest-logits.<kind>.<name>]``, 1 where the table is written in another form."""
     quoted = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
-    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*models\s*\.\s*{quoted}\s*\]")
+    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*{kind}\s*\.\s*{quoted}\s*\]")
     return next((number for number, row in enumerate(text.splitlines(), 1) if header.match(row)), 1)

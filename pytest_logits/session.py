@@ -19,13 +19,14 @@ from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
-from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, make_spec, nearest
 from pytest_logits.model_registry import (
     add,
     add_from_pyproject,
     load_factory,
     load_module,
-    registered_models,
+    registered,
     require_pairs,
 )
 from pytest_logits.progress import Progress
@@ -59,7 +60,7 @@ class LogitSession:
         self.progress = Progress(config)
         self.started = time.perf_counter()
         self.generated_only = False
-        self._subjects: OrderedDict[int, Subject] = OrderedDict()
+        self._subjects: OrderedDict[int, Subject | LossSubject] = OrderedDict()
         self._in_files: set[Path] = set()
         self._from_options: dict[int, tuple[str, ...]] = {}
         self._load_models()
@@ -84,18 +85,23 @@ class LogitSession:
         except RegistrationError as error:
             raise pytest.UsageError(str(error)) from None
 
-    def subject(self, spec: ModelSpec) -> Subject:
-        """The subject of a model, shared by its checks; the least recently used one is dropped."""
+    def subject(self, spec: Spec) -> Subject | LossSubject:
+        """The subject of a model or loss, shared by its checks; the least recently used one is dropped."""
         if id(spec) not in self._subjects:
-            self._subjects[id(spec)] = Subject(spec, self.settings)
+            self._subjects[id(spec)] = (
+                LossSubject.registered(spec, self.settings)
+                if isinstance(spec, LossSpec)
+                else Subject(spec, self.settings)
+            )
         self._subjects.move_to_end(id(spec))
         while len(self._subjects) > KEPT_SUBJECTS:
             self._subjects.popitem(last=False)
         return self._subjects[id(spec)]
 
-    def make_items(self, parent: pytest.Collector, spec: ModelSpec) -> Iterator[LogitItem]:
-        """An item for every selected check on a registered model."""
-        for check in self.checks:
+    def make_items(self, parent: pytest.Collector, spec: Spec) -> Iterator[LogitItem]:
+        """An item for every selected check on a registered model, or on a registered loss."""
+        kind = "loss" if isinstance(spec, LossSpec) else "model"
+        for check in (check for check in self.checks if kind in check.subjects):
             yield LogitItem.from_parent(
                 parent,
                 name=check.name,
@@ -110,13 +116,13 @@ class LogitSession:
                 strict=self.strict,
             )
 
-    def _decide(self, check: Check, spec: ModelSpec) -> Verdict:
+    def _decide(self, check: Check, spec: Spec) -> Verdict:
         subject = self.subject(spec)
         subject.tell = self.progress.tell
         with self.progress.of(f"{spec.name}::{check.name}"):
             return decide(check, subject)
 
-    def _options_for(self, spec: ModelSpec) -> tuple[str, ...]:
+    def _options_for(self, spec: Spec) -> tuple[str, ...]:
         """What the command to run a model's item again needs beside the id, the seed and the profile."""
         words = ("--logit-strict",) if self.config.getoption("logit_strict") else ()
         return words + self._from_options.get(id(spec), ())
@@ -139,13 +145,13 @@ class LogitSession:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> LogitFile | None:
         """A file that has registered models by the time the walk reaches it."""
-        specs = [spec for spec in registered_models() if spec.file == file_path.resolve()]
+        specs = [spec for spec in registered() if spec.file == file_path.resolve()]
         if not specs:
             return None
         self._in_files.add(file_path.resolve())
         return self._file(parent, file_path, specs)
 
-    def _file(self, parent: pytest.Collector, path: Path, specs: list[ModelSpec]) -> LogitFile:
+    def _file(self, parent: pytest.Collector, path: Path, specs: list[Spec]) -> LogitFile:
         outside = not path.is_relative_to(self.config.rootpath)
         nodeid = Path(os.path.relpath(path, self.config.rootpath)).as_posix() if outside else None
         file: LogitFile = LogitFile.from_parent(
@@ -160,7 +166,7 @@ class LogitSession:
         """Add the models that a test module has registered while it was imported."""
         report = yield
         if isinstance(collector, pytest.Module) and report.passed and collector.path.resolve() not in self._in_files:
-            specs = [spec for spec in registered_models() if spec.file == collector.path.resolve()]
+            specs = [spec for spec in registered() if spec.file == collector.path.resolve()]
             report.result.extend(model_collector(collector, spec, self.make_items) for spec in specs)
         return report
 
@@ -190,15 +196,15 @@ class LogitSession:
             except RegistrationError as error:
                 raise pytest.UsageError(str(error)) from None
             present = {id(item.spec) for item in items if isinstance(item, LogitItem)}
-            missing: dict[Path, list[ModelSpec]] = {}
-            for spec in registered_models():
+            missing: dict[Path, list[Spec]] = {}
+            for spec in registered():
                 if id(spec) not in present:
                     missing.setdefault(spec.file, []).append(spec)
             for path, specs in missing.items():
                 items.extend(session.genitems(self._file(session, path, specs)))
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
-        self.generated_only = not registered_models() and not self._has_ids
+        self.generated_only = not registered() and not self._has_ids
         if self.generated_only or self._generated_ids:
             checks = [c for c in self.checks if self.generated_only or whole or c.name in wanted]
             items.extend(session.genitems(self._generated_collector(session, checks)))

@@ -27,7 +27,11 @@ LARGEST_SCORE = 1000.0
 LARGEST_BATCH = 4
 
 
-@check(claim="cross entropy on two logits equals BCE with logits on their difference", tags=("loss", "exact"))
+@check(
+    claim="cross entropy on two logits equals BCE with logits on their difference",
+    tags=("loss", "exact"),
+    subjects=("model", "loss"),
+)
 def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
     """The model's loss on two classes has the value and the gradient that the other parameterisation gives.
 

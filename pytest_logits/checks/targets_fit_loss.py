@@ -10,6 +10,7 @@ from torch import Tensor
 from pytest_logits.check_registry import check
 from pytest_logits.copies import SubjectError
 from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.loss_subject import LossSubject
 from pytest_logits.subject import Subject
 from pytest_logits.target_faults import against, finding, out_of_range, refused, unnormalised
 
@@ -19,9 +20,12 @@ NEGLIGIBLE = 1e-3
 
 
 @check(
-    claim="the targets are what the loss takes, and each row is judged by its own", tags=("loss", "exact"), root=True
+    claim="the targets are what the loss takes, and each row is judged by its own",
+    tags=("loss", "exact"),
+    root=True,
+    subjects=("model", "loss"),
 )
-def targets_fit_loss(subject: Subject) -> Verdict:
+def targets_fit_loss(subject: Subject | LossSubject) -> Verdict:
     """The loss accepts the targets, and pulls each row's score towards that row's own label.
 
     Equal scores for all rows and every label in turn: the gradient must be negative at the row's true class (raising
@@ -52,7 +56,7 @@ def targets_fit_loss(subject: Subject) -> Verdict:
     return fault or _judge_rows(subject, scores, labels, targets)
 
 
-def _every_label(subject: Subject, scores: Tensor, classes: int) -> Tensor:
+def _every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) -> Tensor:
     """Labels that go through the classes along the rows and along the positions; multi-hot where multilabel."""
     rows = torch.arange(len(scores))
     if subject.multilabel:
@@ -62,13 +66,13 @@ def _every_label(subject: Subject, scores: Tensor, classes: int) -> Tensor:
     return (rows.view(-1, *(1 for _ in dense)) + positions) % classes
 
 
-def _gradient(subject: Subject, scores: Tensor, labels: Tensor) -> Tensor:
+def _gradient(subject: Subject | LossSubject, scores: Tensor, labels: Tensor) -> Tensor:
     leaf = scores.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf)
     return gradient
 
 
-def _judge_rows(subject: Subject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict:
+def _judge_rows(subject: Subject | LossSubject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict:
     single = scores.numel() == labels.numel()
     if single:
         # One positive row among negative ones: were every row paired with every label, it would be pulled down too.
