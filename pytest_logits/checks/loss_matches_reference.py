@@ -53,9 +53,9 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
 
     Causes: loss_is_maximised, wrong_loss_weights, broadcast_targets, wrong_reduction, unnormalised_targets,
     gather_over_wrong_dim, ignored_rows_count, scores_out_of_order, labels_have_no_effect, labels_out_of_range,
-    signed_targets, detached_graph, unbounded_loss, logits_into_nll_loss, probabilities_into_nll_loss, softmax_before_cross_entropy,
-    sigmoid_before_cross_entropy, softmax_before_bce_with_logits, sigmoid_before_bce_with_logits, bounded_logits,
-    softmax_over_wrong_dim.
+    signed_targets, detached_graph, unbounded_loss, logits_into_nll_loss, probabilities_into_nll_loss,
+    softmax_before_cross_entropy, sigmoid_before_cross_entropy, softmax_before_bce_with_logits,
+    sigmoid_before_bce_with_logits, bounded_logits, softmax_over_wrong_dim.
     """
     loss = as_loss(subject)
     loss.require_targets()
