@@ -19,7 +19,7 @@ from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
 from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
-from pytest_logits.model_registry import registered
+from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
@@ -167,6 +167,11 @@ class LogitSession:
         """
         self._require_no_late_check()
         if not self._has_ids:
+            # Now all are known; an id may leave the other of a pair unloaded.
+            try:
+                require_pairs()
+            except RegistrationError as error:
+                raise pytest.UsageError(str(error)) from None
             present = {id(item.spec) for item in items if isinstance(item, LogitItem)}
             missing: dict[Path, list[Spec]] = {}
             for spec in registered():

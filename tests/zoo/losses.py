@@ -108,21 +108,21 @@ class OwnCrossEntropy(nn.Module):
 
 
 def log_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
-    return F.nll_loss(torch.log(torch.softmax(logits, dim=1)), targets)
+    return F.nll_loss(torch.log(torch.softmax(logits, dim=1)), targets)  # FAULT
 
 
 def exponentials(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
-    picked = logits.exp().gather(1, targets.unsqueeze(1)).squeeze(1)
+    picked = logits.exp().gather(1, targets.unsqueeze(1)).squeeze(1)  # FAULT
     return -(picked / logits.exp().sum(dim=1)).log().mean()
 
 
 def log_of_sigmoid(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
     p = torch.sigmoid(logits)
-    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()  # FAULT
 
 
 def log_of_exp(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
-    return (torch.log(1 + torch.exp(logits)) - logits * targets).mean()
+    return (torch.log(1 + torch.exp(logits)) - logits * targets).mean()  # FAULT
 
 
 def own_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

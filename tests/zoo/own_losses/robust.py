@@ -35,25 +35,31 @@ def symmetric_without_clamp(logits: Tensor, targets: Tensor) -> Tensor:
 
 def generalised(logits: Tensor, targets: Tensor, q: float = 0.7) -> Tensor:
     p = F.softmax(logits, dim=1)
-    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1)
+    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1).clamp(min=1e-7)
     return ((1 - p_true**q) / q).mean()
 
 
 def generalised_without_one(logits: Tensor, targets: Tensor, q: float = 0.7) -> Tensor:
     p = F.softmax(logits, dim=1)
-    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1)
+    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1).clamp(min=1e-7)
     return (p_true**q / q).mean()  # FAULT
 
 
 def generalised_the_wrong_way(logits: Tensor, targets: Tensor, q: float = 0.7) -> Tensor:
     p = F.softmax(logits, dim=1)
-    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1)
+    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1).clamp(min=1e-7)
     return ((1 - q**p_true) / q).mean()  # FAULT
 
 
 def generalised_over_the_batch(logits: Tensor, targets: Tensor, q: float = 0.7) -> Tensor:
     p = F.softmax(logits, dim=0)  # FAULT
-    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1)
+    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1).clamp(min=1e-7)
+    return ((1 - p_true**q) / q).mean()
+
+
+def generalised_of_zero(logits: Tensor, targets: Tensor, q: float = 0.7) -> Tensor:
+    p = F.softmax(logits, dim=1)
+    p_true = p.gather(1, targets.unsqueeze(1)).squeeze(1)  # FAULT
     return ((1 - p_true**q) / q).mean()
 
 
@@ -219,6 +225,7 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield SYMMETRIC, "ReverseOfLogZero", "log(0) in reverse CE", unstable, symmetric_without_clamp
     yield GENERALISED, "GeneralisedWithoutOne", "1 - is missing", maximised, generalised_without_one
     yield GENERALISED, "GeneralisedTheWrongWay", "q ** p for p ** q", maximised, generalised_the_wrong_way
+    yield GENERALISED, "GeneralisedOfZero", "no clamp: the slope of p ** q at 0", unstable, generalised_of_zero
     yield GENERALISED, "GeneralisedOverTheBatch", "softmax with dim=0", dim, generalised_over_the_batch
     yield TAYLOR, "TaylorOfP", "p for 1 - p", maximised, taylor_of_p
     yield PENALISED, "UnstableEntropy", "p log(p)", unstable, with_unstable_entropy
