@@ -1,10 +1,10 @@
 """The share of planted faults that the checks catch, with the right cause, on generated sound classifiers.
 
-Run ``python benchmarks/mutation_score.py [classifiers] [seed]``. Classifiers of every family and of the heads "classes",
-"column" and "flat" are drawn; those with many classes also train as multilabel models. Each is checked as it is: no
-failure may be found. Then every fault that applies is planted, one at a time, and the checks that it names are run:
-it is caught where one of them names its cause, as a failure, or as advice where the fault is harmless as such. A fault
-that is only advised of is counted by itself.
+Run ``python benchmarks/mutation_score.py [classifiers] [seed]``. Classifiers of every family and of the heads
+"classes", "column" and "flat" are drawn; one in four with several classes is registered for several labels. Each is
+checked as it is: no failure may be found. Then every fault that applies is planted, one at a time, and the checks that
+it names are run: it is caught where one of them names its cause, as a failure, or as advice where the fault is harmless
+as such. A fault that is only advised of is counted by itself.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def assert_order_of_batch_does_not_matter(
     count = _rows_of(x)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     with _evaluating(model):
-        expected, found = logits(called(model, x))[order], logits(called(model, index_rows(x, order, count)))
+        expected = _scores(logits, model, x, count)[order]
+        found = _scores(logits, model, index_rows(x, order, count), count)
     _same_logits(expected, found, f"the logits of {count} examples in the order {order.tolist()}")
 
 
@@ -64,8 +65,8 @@ def assert_batch_can_be_split(
     count = _rows_of(x)
     parts = torch.arange(count).split(size)
     with _evaluating(model):
-        expected = logits(called(model, x))
-        found = [logits(called(model, index_rows(x, part, count))) for part in parts]
+        expected = _scores(logits, model, x, count)
+        found = [_scores(logits, model, index_rows(x, part, count), len(part)) for part in parts]
     for part, piece in zip(parts, found, strict=True):
         _same_logits(expected[part], piece, f"the logits of examples {part.tolist()} of {count}, taken by themselves,")
 
@@ -245,6 +246,14 @@ def _rows_of(x: Any) -> int:
     if not sizes:
         raise ValueError("x must be a tensor, tuple or mapping with one row for each example")
     return sizes[0]
+
+
+def _scores(logits: Callable[[Any], Tensor], model: nn.Module, x: Any, count: int) -> Tensor:
+    __tracebackhide__ = True
+    found = logits(called(model, x))
+    if found.shape[:1] != (count,):
+        raise AssertionError(f"the logits of a batch of {count} have shape {tuple(found.shape)}: not one row for each")
+    return found
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def test_rows_that_are_mixed_alike_keep_the_order_and_break_the_split(net: Any):
 
 
 def test_a_squeeze_breaks_the_split(net: Any):
-    with breaks(r"have shape \(3,\), not \(1, 3\)"):
+    with breaks(r"the logits of a batch of 1 have shape \(3,\): not one row for each"):
         relations.assert_batch_can_be_split(net(torch.squeeze), X)
 
 

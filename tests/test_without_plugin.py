@@ -47,7 +47,7 @@ def run(pytester: pytest.Pytester, returned: str) -> pytest.RunResult:
 @pytest.mark.parametrize(
     ("returned", "size", "message"),
     [
-        ("scores.squeeze()", 1, r"have shape \(2,\), not \(1, 2\)"),
+        ("scores.squeeze()", 1, r"the logits of a batch of 1 have shape \(2,\): not one row for each"),
         ("scores - scores.mean(dim=0)", 2, r"the logits of examples \[0\] of 2, taken by themselves, differ by"),
         ("scores.softmax(dim=0)", 2, r"the logits of examples \[0\] of 2, taken by themselves, differ by"),
     ],
