@@ -45,10 +45,12 @@ def assert_order_of_batch_does_not_matter(
         logits: where the scores are in the output.
         seed: of the order.
     """
+    __tracebackhide__ = True
     count = _rows_of(x)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     with _evaluating(model):
-        expected, found = logits(called(model, x))[order], logits(called(model, index_rows(x, order, count)))
+        expected = _scores(logits, model, x, count)[order]
+        found = _scores(logits, model, index_rows(x, order, count), count)
     _same_logits(expected, found, f"the logits of {count} examples in the order {order.tolist()}")
 
 
@@ -59,11 +61,12 @@ def assert_batch_can_be_split(
 
     This finds what mixes examples, and what loses the axis of a batch of one. Arguments as above.
     """
+    __tracebackhide__ = True
     count = _rows_of(x)
     parts = torch.arange(count).split(size)
     with _evaluating(model):
-        expected = logits(called(model, x))
-        found = [logits(called(model, index_rows(x, part, count))) for part in parts]
+        expected = _scores(logits, model, x, count)
+        found = [_scores(logits, model, index_rows(x, part, count), len(part)) for part in parts]
     for part, piece in zip(parts, found, strict=True):
         _same_logits(expected[part], piece, f"the logits of examples {part.tolist()} of {count}, taken by themselves,")
 
@@ -83,6 +86,7 @@ def assert_permuted_head_permutes_logits(
         logits: where the scores (N, K, ...) are in the output.
         seed: of the order.
     """
+    __tracebackhide__ = True
     twin = copy.deepcopy(model)
     layer = twin.get_submodule(head)
     parameters = [p for p in (layer.weight, layer.bias) if isinstance(p, Tensor)]
@@ -107,6 +111,7 @@ def assert_constant_shift_changes_nothing(loss: Loss, logits: Tensor, targets: T
         targets: as the loss takes them.
         shift: is added to every score.
     """
+    __tracebackhide__ = True
     before, after = loss(logits, targets), loss(logits + shift, targets)
     allowed = _rounding(logits, before, after, more=abs(shift))
     _same_loss(before, after, allowed, f"with {shift:g} added to every score")
@@ -114,6 +119,7 @@ def assert_constant_shift_changes_nothing(loss: Loss, logits: Tensor, targets: T
 
 def assert_duplicate_rows_keep_the_mean_loss(loss: Loss, logits: Tensor, targets: Tensor, *, times: int = 2) -> None:
     """A batch with every row ``times`` times has the same mean loss; arguments as above."""
+    __tracebackhide__ = True
     before = loss(logits, targets)
     after = loss(torch.cat([logits] * times), torch.cat([targets] * times))
     _same_loss(before, after, times * _rounding(logits, before, after), f"with every row {times} times")
@@ -121,6 +127,7 @@ def assert_duplicate_rows_keep_the_mean_loss(loss: Loss, logits: Tensor, targets
 
 def assert_order_of_rows_does_not_matter(loss: Loss, logits: Tensor, targets: Tensor, *, seed: int = 0) -> None:
     """A batch in another order has the same loss; arguments as above, and the seed of the order."""
+    __tracebackhide__ = True
     order = torch.randperm(len(logits), generator=torch.Generator().manual_seed(seed))
     before, after = loss(logits, targets), loss(logits[order], targets[order])
     _same_loss(before, after, _rounding(logits, before, after), f"with rows in the order {order.tolist()}")
@@ -137,6 +144,7 @@ def assert_relabelling_changes_nothing(loss: Loss, logits: Tensor, labels: Tenso
         labels: class indices, int64 (N, ...).
         seed: of the new names.
     """
+    __tracebackhide__ = True
     new_names = torch.randperm(logits.shape[1], generator=torch.Generator().manual_seed(seed))
     before = loss(logits, labels)
     after = loss(logits[:, new_names.argsort()], new_names[labels])
@@ -164,6 +172,7 @@ def assert_weights_scale(
         normalised: whether the loss divides by the sum of the weights, as the mean of cross entropy of class indices
             does. The mean of BCE, that of soft targets, and sums do not.
     """
+    __tracebackhide__ = True
     before, after = make_loss(weight)(logits, targets), make_loss(weight * factor)(logits, targets)
     expected = before if normalised else before * factor
     largest = 1.0 if normalised else float(weight.abs().max()) * max(1.0, factor)
@@ -203,6 +212,7 @@ def assert_relabelling_permutes_logits_in_distribution(
     Raises:
         ValueError: with so few runs the test cannot reject at this rate.
     """
+    __tracebackhide__ = True
     if not 1 <= runs <= MOST_RUNS or 2.0 / 2**runs > false_alarm:
         needed = math.ceil(math.log2(2 / false_alarm))
         raise ValueError(f"runs={runs} must be from {needed}, which false_alarm={false_alarm:g} needs, to {MOST_RUNS}")
@@ -238,6 +248,14 @@ def _rows_of(x: Any) -> int:
     return sizes[0]
 
 
+def _scores(logits: Callable[[Any], Tensor], model: nn.Module, x: Any, count: int) -> Tensor:
+    __tracebackhide__ = True
+    found = logits(called(model, x))
+    if found.shape[:1] != (count,):
+        raise AssertionError(f"the logits of a batch of {count} have shape {tuple(found.shape)}: not one row for each")
+    return found
+
+
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
@@ -251,6 +269,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _same_logits(expected: Tensor, found: Tensor, told: str) -> None:
+    __tracebackhide__ = True
     if expected.shape != found.shape:
         raise AssertionError(f"{told} have shape {tuple(found.shape)}, not {tuple(expected.shape)}")
     if not expected.numel():
@@ -280,6 +299,7 @@ def _rounding(logits: Tensor, *values: Tensor, more: float = 0.0) -> float:
 
 
 def _same_loss(expected: Tensor, found: Tensor, allowed: float, told: str) -> None:
+    __tracebackhide__ = True
     before, after = float(expected.detach()), float(found.detach())
     if not (before == after or abs(before - after) <= allowed):
         raise AssertionError(

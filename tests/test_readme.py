@@ -83,13 +83,20 @@ def test_shown_controls_are_those_of_a_run(pytester: pytest.Pytester):
     assert blocks("text")[1] in result.stdout.str()
 
 
-def test_strategies_snippet_passes(pytester: pytest.Pytester):
+def test_strategies_snippet_finds_the_fault_without_the_plugin(pytester: pytest.Pytester):
     pytester.makepyfile(blocks("python")[5])
-    run(pytester).assert_outcomes(passed=2)
+    result = run(pytester, "-p", "no:logits")
+    result.assert_outcomes(failed=1)
+    assert blocks("text")[2] in result.stdout.str() + "\n"
+
+
+def test_relations_snippet_passes(pytester: pytest.Pytester):
+    pytester.makepyfile(blocks("python")[6])
+    run(pytester, "-p", "no:logits").assert_outcomes(passed=2)
 
 
 def test_every_python_block_is_one_of_those_above():
-    assert len(blocks("python")) == 6
+    assert len(blocks("python")) == 7
     assert len(blocks("toml")) == 1
 
 
