@@ -296,6 +296,24 @@ def test_a_loss_that_refuses_half_precision_passes():
     assert of_loss(refusing, **CATEGORICAL).outcome == "passed"
 
 
+def test_a_loss_that_refuses_two_rows_is_not_judged():
+    def whole_batches(z: Tensor, y: Tensor) -> Tensor:
+        if len(y) not in (1, 6, 16):
+            raise ValueError("a batch has 16 rows")
+        return log_of_softmax(z, y)
+
+    assert of_loss(whole_batches, **CATEGORICAL).outcome == "not_applicable"
+
+
+def barrier(z: Tensor, y: Tensor) -> Tensor:
+    return -torch.log(300 - z[:, 1] * (1 - 2 * y) + 0.5 * z[:, 0]).mean()
+
+
+@pytest.mark.parametrize(("dtype", "outcome"), [(torch.float64, "not_applicable"), (torch.float32, "passed")])
+def test_a_singularity_of_the_loss_itself_is_no_fault(dtype: torch.dtype, outcome: str):
+    assert result_of(CHECK, lambda: nn.Linear(10, 2).to(dtype), loss=barrier).outcome == outcome
+
+
 def test_a_loss_that_is_never_finite_is_found():
     assert found(of_loss(lambda z, y: F.cross_entropy(z, y) / 0, **CATEGORICAL)) == UNSTABLE
 
