@@ -32,7 +32,7 @@ def drawn(loss: SoundLoss, arguments: Any, scale: float = 2.0) -> tuple[Tensor, 
     if task != "multiclass":
         labels = (torch.arange(ROWS * classes) % 3 % 2).reshape(ROWS, classes)
         return scores, (2 * labels - 1 if arguments.get("targets") == "signed" else labels).to(scores)
-    labels = torch.randint(classes, (ROWS, *dense), generator=rng)
+    labels = torch.randint(2 if loss.name == "WithoutAClass" else classes, (ROWS, *dense), generator=rng)
     encoding = arguments["targets"]
     if callable(encoding):
         return scores, encoding(labels)

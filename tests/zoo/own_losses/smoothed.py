@@ -126,7 +126,7 @@ SOUND = (SMOOTHED, OVER_OTHERS, DIVERGENCE, SOFT, DISTILLED)
 
 
 def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
-    excess, dim = "unnormalised_targets", "softmax_over_wrong_dim"
+    excess = "unnormalised_targets"
     yield SMOOTHED, "SmoothedByASum", "a sum for the mean over classes", excess, smoothed_by_a_sum
     yield OVER_OTHERS, "SmoothedByTheWhole", ".9 and .1, .1", excess, smoothed_by_the_whole
     yield OVER_OTHERS, "SmoothedOverColumns", "scatter with dim=0", "gather_over_wrong_dim", smoothed_over_columns

@@ -178,6 +178,11 @@ def smoothed_binary(logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, 0.9 * targets + 0.05)
 
 
+def without_a_class(logits: Tensor, targets: Tensor) -> Tensor:
+    open_classes = torch.tensor([True, True, False])
+    return F.cross_entropy(logits.masked_fill(~open_classes, -math.inf), targets)
+
+
 def exponential(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.exp(-(2 * targets - 1) * logits).mean()
 
@@ -233,12 +238,15 @@ def _rows() -> Iterator[tuple[str, str, Loss, dict[str, Any]]]:
     yield "BalancedBatch", "the means of positives and of negatives", balanced_over_the_batch, BINARY
     yield "SquaredHinge", "the squared hinge", squared_hinge, BINARY
     yield "SmoothedBinary", "targets .05 and .95", smoothed_binary, BINARY
+    yield "WithoutAClass", "a class that is closed to all rows", without_a_class, THREE
     yield "Exponential", "exp(-margin), beyond float32 at 89", exponential, BINARY
     yield "Ranked", "pairs of a positive and a negative: 0 at batch 1", ranked, BINARY
     yield "CappedScores", "30 tanh(z / 30)", on_capped_scores, ANY
     yield "Mixup", "targets that mix two rows", F.cross_entropy, {**THREE, "targets": mixed}
 
 
+ADVICE = {"WithoutAClass": ("loss_stays_finite",)}
 TRAPS = tuple(
-    SoundLoss(name=name, words=words, loss=loss, arguments=arguments) for name, words, loss, arguments in _rows()
+    SoundLoss(name=name, words=words, loss=loss, arguments=arguments, advice=ADVICE.get(name, ()))
+    for name, words, loss, arguments in _rows()
 )

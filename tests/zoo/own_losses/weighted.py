@@ -166,12 +166,6 @@ def adjusted_by_a_product(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(shifted, targets)
 
 
-def adjusted_by_an_empty_class(logits: Tensor, targets: Tensor) -> Tensor:
-    log_prior = torch.log((COUNTS - COUNTS.min()) / COUNTS.sum())  # FAULT
-    shifted = logits + log_prior
-    return F.cross_entropy(shifted, targets)
-
-
 def _torch_weighted(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets, weight=WEIGHTS.to(logits))
 
@@ -216,7 +210,6 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
         LDAMSelfTaught(weight=WEIGHTS),
     )
     yield ADJUSTED, "AdjustedByAProduct", "times log prior", maximised, adjusted_by_a_product
-    yield ADJUSTED, "AdjustedByAnEmptyClass", "log(0) for one class", "unstable_loss", adjusted_by_an_empty_class
 
 
 FAULTS = tuple(
