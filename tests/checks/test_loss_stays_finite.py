@@ -309,6 +309,7 @@ def test_the_loss_of_a_lightning_step_is_not_judged():
     class LightningModule(nn.Linear):
         automatic_optimization = True
 
+    class Tripled(LightningModule):
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -316,5 +317,5 @@ def test_the_loss_of_a_lightning_step_is_not_judged():
             x, y = batch
             return log_of_softmax(3 * self(x), y)
 
-    result = result_of(CHECK, lambda: LightningModule(10, 2))
+    result = result_of(CHECK, lambda: Tripled(10, 2))
     assert result.outcome == "not_applicable"
