@@ -24,6 +24,7 @@ from pytest_logits.subject import Subject
 ANY_CLASSES = (3, 40)
 USUAL_CLASSES = 5
 MOST_PROBED = 33
+DENSE = (3,)
 
 
 class LossSubject:
@@ -183,6 +184,18 @@ class LossSubject:
     # What it takes
 
     @property
+    def names_logits(self) -> bool:
+        """Whether a loss that is registered by itself calls its first argument logits."""
+        if self._given_sample is not None or known_nature(self.loss_object) is not None:
+            return False
+        loss = self.loss_object
+        try:
+            first = next(iter(inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters), "")
+        except (TypeError, ValueError):
+            return False
+        return "logit" in first.lower()
+
+    @property
     def multilabel(self) -> bool:
         """Whether labels are multi-hot."""
         return self.task == "multilabel"
@@ -194,7 +207,21 @@ class LossSubject:
             return tuple(self._given_sample.shape[1:])
         if self.task == "binary":
             return self._binary_trailing
-        return (self._given_classes or self._probed_classes or USUAL_CLASSES,)
+        flat = (self._given_classes or self._probed_classes or USUAL_CLASSES,)
+        dense = (*flat, *DENSE)
+        return dense if not self._takes_shape(flat) and self._takes_shape(dense) else flat
+
+    @cached_property
+    def takes_dense(self) -> bool:
+        """Whether a loss that is registered by itself also takes scores (N, K, T) with labels (N, T)."""
+        free = self._given_sample is None and self.task == "multiclass" and len(self.trailing) == 1
+        return free and self._takes_shape((*self.trailing, *DENSE))
+
+    def _takes_shape(self, shape: tuple[int, ...]) -> bool:
+        if self.multilabel:
+            return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), torch.ones((2, *shape)).long())
+        labels = torch.arange(2).view(-1, *(1 for _ in shape[1:])).expand(-1, *shape[1:])
+        return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), labels)
 
     @property
     def any_classes(self) -> bool:
