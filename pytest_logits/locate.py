@@ -145,6 +145,23 @@ def activation_place(subject: Subject, *, amount: float) -> Location | None:
     return None if place is None else at(*place, note=note)
 
 
+def pooled_from(subject: Subject) -> int:
+    """How many numbers, none of them negative, each score is pooled from by the operation that makes the scores.
+
+    1 where that operation takes no more numbers than it gives, as an activation does, or takes negative ones.
+    """
+    model = evaluating(subject.fresh())
+    seed_everything(subject.seed("locate"))
+    inputs = subject.inputs(SCAN_ROWS, "scan")
+    with torch.no_grad():
+        final, operations = record(lambda: subject.logits_of(model, inputs), size=subject.sample_logits.numel())
+    operation = producer(operations, final)
+    source = operation.source if operation is not None else None
+    if source is None or bool((source < 0).any()):
+        return 1
+    return max(1, source.numel() // final.numel())
+
+
 def reshape_place(subject: Subject, count: int) -> Location | None:
     """Where the batch axis is lost: the last call that is given ``count`` rows and returns another number."""
     model = evaluating(subject.fresh())

@@ -96,6 +96,12 @@ class Probes:
             changed = changed or not self.same(self.value(-scores, labels), value)
         return changed
 
+    def follows_order(self) -> bool:
+        """Whether the loss of some batch changes when its rows are turned round, labels with them."""
+        return any(
+            not self.same(self.value(scores.flip(0), labels.flip(0)), value) for scores, labels, value in self.pairs()
+        )
+
     def follows_prediction(self) -> tuple[float, float] | None:
         """The loss on both sides of a tie between two classes that are not the label, where it jumps; else None.
 
@@ -170,6 +176,25 @@ class Probes:
         )
         return [float(subject.loss(z, y).detach()) for z, y, _ in self.pairs()]
 
+    def moves_labels(self) -> bool:
+        """Whether dense positions are pulled towards the labels of the batch, each of them towards another's."""
+        rng = torch.Generator().manual_seed(2)
+        width = self.loss.trailing[0]
+        labels = torch.randint(0, width, (2, *self.loss.trailing[1:]), generator=rng)
+        if not self.loss.accepts(torch.zeros((2, *self.loss.trailing), dtype=self.loss.wide), labels):
+            return False
+        leaf = self.loss.nature.link(torch.zeros((2, *self.loss.trailing), dtype=self.loss.wide))
+        _, gradient = self.loss.gradient(leaf, labels)
+        pulled = gradient.argmin(dim=1)
+        alike = torch.equal(pulled.flatten().sort().values, labels.flatten().sort().values)
+        return not torch.equal(pulled, labels) and (alike or self._of_reshaped(gradient, labels))
+
+    @staticmethod
+    def _of_reshaped(gradient: Tensor, labels: Tensor) -> bool:
+        """Whether the gradient is right once its positions and classes are read in the order of a plain reshape."""
+        rows = gradient.reshape(-1, gradient.shape[1])
+        return torch.equal(rows.argmin(dim=1), labels.flatten())
+
     # Rows that are left out
 
     def ignored_label(self) -> int | None:
@@ -215,6 +240,25 @@ class Probes:
             if not self.same(found, wanted) and (not dense or abs(found) < abs(wanted)):
                 return found, wanted, "ignored rows are counted"
         return None
+
+
+def gathers_over_rows(loss: LossSubject) -> bool:
+    """Whether one row is refused with label 1, and K rows are taken with all labels."""
+    if loss.multilabel or not loss.trailing or loss.trailing[0] < 2 or len(loss.trailing) > 1:
+        return False
+    width = loss.trailing[0]
+    many = loss.accepts(torch.zeros((width, width), dtype=loss.dtype), torch.arange(width))
+    return many and not _raises(loss, 0, width) and _raises(loss, 1, width)
+
+
+def _raises(loss: LossSubject, label: int, width: int) -> bool:
+    try:
+        loss.each(torch.zeros((1, width), dtype=loss.dtype), torch.tensor([label]))
+    except IndexError:
+        return True
+    except RuntimeError as error:
+        return "index" in str(error)
+    return False
 
 
 def toward(labels: Tensor, trailing: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -217,6 +217,18 @@ class LossSubject:
         free = self._given_sample is None and self.task == "multiclass" and len(self.trailing) == 1
         return free and self._takes_shape((*self.trailing, *DENSE))
 
+    def dense(self) -> LossSubject:
+        """The same loss on scores (N, K, T)."""
+        return LossSubject(
+            name=self.name,
+            loss=self.loss_object,
+            settings=self.settings,
+            encoding=self.encoding,
+            sample_logits=torch.zeros((SCAN_ROWS, *self.trailing, *DENSE), dtype=self.dtype),
+            nature=self.nature,
+            dtype=self.dtype,
+        )
+
     def _takes_shape(self, shape: tuple[int, ...]) -> bool:
         if self.multilabel:
             return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), torch.ones((2, *shape)).long())

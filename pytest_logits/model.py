@@ -48,6 +48,7 @@ class ModelSpec:
     optimizer: Callable[..., Any] | None = None
     train_step: Callable[..., Any] | None = None
     frozen: tuple[str, ...] = ()
+    equivalent_to: str | None = None
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -103,7 +104,7 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     for required in REQUIRED:
         if required not in given:
             complain(f"argument {required!r} is required")
-    if not callable(factory):
+    if not callable(factory) and not hasattr(factory, "initialize"):
         complain(f"the factory must be callable with no arguments, or a module; got {_kind(factory)}")
     _check_name(complain, name)
 
@@ -131,6 +132,7 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
         complain("loss_takes='output' hands the loss what the model returns: it needs loss=(output, targets) -> scalar")
     if "frozen" in given:
         given["frozen"] = _patterns(complain, given["frozen"])
+    _check_equivalent(complain, name, given.get("equivalent_to"))
     _check_expected_failures(complain, given.get("expected_failures", {}))
     return ModelSpec(factory=factory, name=name, file=file, line=line, **given)
 
@@ -221,6 +223,15 @@ def _patterns(complain: _Complaint, value: Any) -> tuple[str, ...]:
     if not isinstance(patterns, tuple | list) or any(not isinstance(p, str) or not p for p in patterns):
         complain(f"frozen= must be patterns of parameter names, such as ('backbone.*',); got {_kind(value)}")
     return tuple(patterns)
+
+
+def _check_equivalent(complain: _Complaint, name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not value:
+        complain(f"equivalent_to= must be the name of another registered model; got {_kind(value)}")
+    if value == name:
+        complain(f"equivalent_to={value!r} is the model itself; it must name another one")
 
 
 def _check_expected_failures(complain: _Complaint, value: Any) -> None:

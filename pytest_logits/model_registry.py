@@ -58,6 +58,52 @@ def add(spec: Spec) -> None:
     _registered[key] = spec
 
 
+def equivalent_of(spec: ModelSpec) -> ModelSpec:
+    """The model that ``equivalent_to=`` of ``spec`` names: the one of the same file, else the only one of that name.
+
+    Raises:
+        RegistrationError: there is none, there are several in other files, or the two cannot be compared.
+    """
+    wanted, said = spec.equivalent_to, f"cannot pair {spec.name!r} ({spec.file}:{spec.line}): "
+    others = [other for other in registered_models() if (other.file, other.name) != (spec.file, spec.name)]
+    named = [other for other in others if other.name == wanted]
+    found = [other for other in named if other.file == spec.file] or named
+    if not found:
+        names = [other.name for other in others]
+        hint = nearest(str(wanted), names) if names else "no other model is registered"
+        raise RegistrationError(f"{said}equivalent_to={wanted!r} is no registered model; {hint}")
+    if len(found) > 1:
+        files = ", ".join(str(other.file) for other in found)
+        raise RegistrationError(f"{said}equivalent_to={wanted!r} is registered in several files: {files}")
+    other = found[0]
+    for argument in ("input_shape", "vocab_size"):
+        ours, theirs = getattr(spec, argument), getattr(other, argument)
+        if spec.inputs is None and other.inputs is None and ours != theirs:
+            raise RegistrationError(f"{said}{argument}={ours!r}, and {theirs!r} in equivalent_to={wanted!r}")
+    ours, theirs = _kind_of_labels(spec), _kind_of_labels(other)
+    if ours != theirs:
+        raise RegistrationError(f"{said}it classifies into {ours}, and equivalent_to={wanted!r} into {theirs}")
+    return other
+
+
+def require_pairs() -> None:
+    """Every ``equivalent_to=`` names a model that can be compared.
+
+    Raises:
+        RegistrationError: of the first that does not.
+    """
+    for spec in registered_models():
+        if spec.equivalent_to is not None:
+            equivalent_of(spec)
+
+
+def _kind_of_labels(spec: ModelSpec) -> str:
+    """One logit and two logits are two classes."""
+    if spec.task == "multilabel":
+        return f"{spec.num_classes} independent labels"
+    return f"{2 if spec.task == 'binary' else spec.num_classes} classes"
+
+
 @contextmanager
 def isolated() -> Iterator[None]:
     """Start with no models and put the present ones back at the end. For tests, and for sessions inside a session."""
@@ -90,6 +136,7 @@ def register(
     optimizer: Callable[..., Any] | None = ...,
     train_step: Callable[..., Any] | None = ...,
     frozen: str | tuple[str, ...] | list[str] | None = ...,
+    equivalent_to: str | None = ...,
     expected_failures: Mapping[str, str] | None = ...,
 ) -> Callable[[F], F]: ...
 def register(factory: Any = None, /, **arguments: Any) -> Any:
@@ -119,6 +166,8 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
         optimizer: ``(model) -> torch.optim.Optimizer``.
         train_step: ``(model, optimizer, x, y) -> loss``: one step of training as you write it, y as the loss gets it.
         frozen: names of parameters, or patterns such as ``"backbone.*"``, that are meant not to train.
+        equivalent_to: the name of another registered model that is the same function of its parameters: a refactored
+            copy, or a model of two logits where this one has a single one, and the other way round.
         expected_failures: ``{check: reason}``: these checks may fail, for the reason given, and must not pass.
 
     Raises:

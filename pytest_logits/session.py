@@ -21,7 +21,14 @@ from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, make_spec, nearest
-from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module, registered
+from pytest_logits.model_registry import (
+    add,
+    add_from_pyproject,
+    load_factory,
+    load_module,
+    registered,
+    require_pairs,
+)
 from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
@@ -183,6 +190,11 @@ class LogitSession:
         With no model registered, add the generated ones.
         """
         if not self._has_ids:
+            # Now all are known; an id may leave the other of a pair unloaded.
+            try:
+                require_pairs()
+            except RegistrationError as error:
+                raise pytest.UsageError(str(error)) from None
             present = {id(item.spec) for item in items if isinstance(item, LogitItem)}
             missing: dict[Path, list[Spec]] = {}
             for spec in registered():

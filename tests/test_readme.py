@@ -35,7 +35,7 @@ def test_shown_output_is_the_output_of_a_run(pytester: pytest.Pytester):
 def test_registration_snippet_gives_a_clean_run(pytester: pytest.Pytester):
     pytester.makeconftest(blocks("python")[0])
     result = run(pytester, "--logit-checks", "--logit-profile=quick")
-    result.assert_outcomes(passed=15, skipped=5)
+    result.assert_outcomes(passed=15, skipped=6)
 
 
 def test_training_snippet_gives_a_clean_run(pytester: pytest.Pytester):

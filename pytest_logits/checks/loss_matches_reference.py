@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import JOINED, Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_faults import Fault, fault_of
-from pytest_logits.loss_probes import Probes
+from pytest_logits.loss_probes import Probes, gathers_over_rows
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
@@ -27,6 +28,8 @@ from pytest_logits.subject import Subject
 LARGEST_SCORE, LARGEST_BY_HAND = 1000.0, 20.0
 # A counterexample differs by so much, to be seen without rounding in mind.
 SHOWN = 0.01
+# What is said of dense scores, where a loss takes them and may not be meant to.
+OF_POSITIONS = ("softmax_over_wrong_dim", "scores_out_of_order")
 
 
 @check(
@@ -49,10 +52,10 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
     not the predictions, no softmax runs along the batch, and rows with the ignored label change nothing.
 
     Causes: loss_is_maximised, wrong_loss_weights, broadcast_targets, wrong_reduction, unnormalised_targets,
-    gather_over_wrong_dim, ignored_rows_count, labels_have_no_effect, labels_out_of_range, signed_targets,
-    detached_graph, unbounded_loss, logits_into_nll_loss, probabilities_into_nll_loss, softmax_before_cross_entropy,
-    sigmoid_before_cross_entropy, softmax_before_bce_with_logits, sigmoid_before_bce_with_logits, bounded_logits,
-    softmax_over_wrong_dim.
+    gather_over_wrong_dim, ignored_rows_count, scores_out_of_order, labels_have_no_effect, labels_out_of_range,
+    signed_targets, detached_graph, unbounded_loss, logits_into_nll_loss, probabilities_into_nll_loss,
+    softmax_before_cross_entropy, sigmoid_before_cross_entropy, softmax_before_bce_with_logits,
+    sigmoid_before_bce_with_logits, bounded_logits, softmax_over_wrong_dim.
     """
     loss = as_loss(subject)
     loss.require_targets()
@@ -71,6 +74,13 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
         fault = fault or _of_rows(loss, probes, claim)
         if fault is not None:
             return _finding(loss, fault, claim)
+    if by_hand and loss.takes_dense and not callable(loss.encoding):
+        dense = loss.dense()
+        fault = _of_any_loss(dense, Probes(dense)) or _of_unrecognised(dense, Probes(dense))
+        if fault is not None and fault.cause in OF_POSITIONS:
+            return _finding(
+                loss, replace(fault, measured=f"on scores (N, K, T): {fault.measured}", harmless=True), claim
+            )
     if claim is None:
         return passed(
             f"{loss.loss_name} is no form of cross entropy, NLL or BCE, so no value is asked of it; it has a gradient, "
@@ -104,19 +114,24 @@ def _of_any_loss(loss: LossSubject, probes: Probes) -> Fault | None:
             measured=f"{loss.loss_name} is the same for all labels, on every batch of drawn scores",
             expected="a loss that depends on the labels",
         )
+    if len(loss.trailing) > 1 and probes.moves_labels():
+        return Fault(
+            cause="scores_out_of_order",
+            measured=f"in {loss.loss_name} the scores of a position are pulled towards the label of another",
+            expected="each position pulled towards its own label",
+        )
     return None
 
 
 def _of_unrecognised(loss: LossSubject, probes: Probes) -> Fault | None:
     """What can be said of a loss that is no form of a known one, or of one that a mistake has made into another."""
-    if _gathers_over_rows(loss):
+    if gathers_over_rows(loss):
         return Fault(
             cause="gather_over_wrong_dim",
             measured=f"{loss.loss_name} raises on one row with label 1, and takes more rows: labels index rows",
             expected="labels as indices of classes: gather(1, targets.unsqueeze(1))",
         )
-    dense = range(2, 1 + len(loss.trailing))
-    for axis in (0, *dense):
+    for axis in (0, *range(2, 1 + len(loss.trailing))):
         if len(loss.trailing) and loss.trailing[0] > 1 and probes.ignores_shift(axis):
             along = "the batch" if axis == 0 else "the positions"
             return Fault(
@@ -166,31 +181,18 @@ def _of_prediction(loss: LossSubject, jump: tuple[float, float]) -> Fault:
     )
 
 
-def _gathers_over_rows(loss: LossSubject) -> bool:
-    """Whether one row is refused with label 1, and K rows are taken with all labels."""
-    if loss.multilabel or not loss.trailing or loss.trailing[0] < 2 or len(loss.trailing) > 1:
-        return False
-    width = loss.trailing[0]
-    many = loss.accepts(torch.zeros((width, width), dtype=loss.dtype), torch.arange(width))
-    return many and not _raises(loss, 0, width) and _raises(loss, 1, width)
-
-
-def _raises(loss: LossSubject, label: int, width: int) -> bool:
-    try:
-        loss.each(torch.zeros((1, width), dtype=loss.dtype), torch.tensor([label]))
-    except IndexError:
-        return True
-    except RuntimeError as error:
-        return "index" in str(error)
-    return False
-
-
 def _of_rows(loss: LossSubject, probes: Probes, claim: Claim | None) -> Fault | None:
     """Weights that cancel, and rows that are to be left out and are not."""
     if claim is not None:
         jump = probes.follows_prediction() if claim.rule.kind == "coupled" else None
         if jump is not None:
             return _of_prediction(loss, jump)
+        if claim.rule.kind == "coupled" and not callable(loss.encoding) and probes.follows_order():
+            return Fault(
+                cause="wrong_loss_weights",
+                measured=f"{loss.loss_name} changes when the rows of a batch are put in another order",
+                expected="a loss that does not depend on the order of the rows",
+            )
     name = probes.weights_without_effect()
     if name is not None:
         return Fault(

@@ -161,8 +161,8 @@ def _finding(loss: LossSubject, numbers: dict[str, Any], copies: int) -> Verdict
     return Verdict(
         outcome="advice" if harmless else "failed",
         cause="wrong_loss_weights" if harmless else cause,
-        measured=f"{loss.loss_name} is {numbers['loss']:.4g} at logits {numbers['logits']}, label {numbers['labels']}, and "
-        f"{numbers['loss_exchanged']:.4g} with the true class's score exchanged for a lower one{copied}"
+        measured=f"{loss.loss_name} is {numbers['loss']:.4g} at logits {numbers['logits']}, label {numbers['labels']}, "
+        f"and {numbers['loss_exchanged']:.4g} with the true class's score exchanged for a lower one{copied}"
         + ("; so it is at every margin" if turned else ""),
         expected="no less with the lower score",
         location=loss_place(loss) if callable(loss.loss_object) else None,
@@ -172,8 +172,11 @@ def _finding(loss: LossSubject, numbers: dict[str, Any], copies: int) -> Verdict
 
 
 def _turned_round(loss: LossSubject, copies: int) -> bool:
-    """Whether both labels cost more with the true class in front, at every margin."""
+    """Whether both labels cost more with the true class in front, at every margin, and more than with equal scores."""
     for label in (0, 1):
+        level, ahead = (_value(loss, *_one_sided(loss, label, margin), copies) for margin in (0.0, MARGINS[-1]))
+        if level is None or ahead is None or ahead < level:
+            return False
         for margin in MARGINS:
             scores, labels = _one_sided(loss, label, margin)
             after = [_value(loss, other, labels, copies) for other in _exchanged(loss, scores, labels)]

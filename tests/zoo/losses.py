@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.zoo import sound
-from tests.zoo.entry import Factory, Fault
+from tests.zoo.entry import Factory, Fault, Trap
 from tests.zoo.normalised import FLAT5, MULTILABEL
 from tests.zoo.sound import BINARY, FLAT, IMAGE, Plain
 
@@ -198,6 +198,20 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
     yield "ExponentialsByHand", "exp over its sum, then log", unstable, Plain(2), TWO, exponentials, plain
     yield "LogOfSigmoid", "log(sigmoid)", unstable, sound.One(), BINARY, log_of_sigmoid, own_bce
     yield "LogOfExp", "log(1 + exp)", unstable, sound.One(), BINARY, log_of_exp, own_bce
+
+
+def hardest(logits: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(logits, y, reduction="none").topk(max(1, len(y) // 4)).values.mean()
+
+
+def trimmed(logits: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(logits, y, reduction="none").topk(max(1, 3 * len(y) // 4), largest=False).values.mean()
+
+
+TRAPS = (
+    Trap(name="Hardest", words="the rows of highest loss", factory=Plain(5), arguments={**FLAT5, "loss": hardest}),
+    Trap(name="Trimmed", words="all but the highest losses", factory=Plain(5), arguments={**FLAT5, "loss": trimmed}),
+)
 
 
 def _dense() -> nn.Module:
