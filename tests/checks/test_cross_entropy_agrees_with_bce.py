@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import pytest_logits
 from pytest_logits import doubled
 from tests.checks.planted import result_of
 from tests.zoo import sound
@@ -173,6 +174,24 @@ def test_ignored_rows_that_count_in_the_mean_are_found(monkeypatch: pytest.Monke
     assert result.outcome == "failed"
     assert result.verdict.counterexample is not None
     assert -100 in result.verdict.counterexample["labels"]
+
+
+# Losses by themselves
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (nn.CrossEntropyLoss(), {"num_classes": 2}),
+        (nn.NLLLoss(ignore_index=3), {"num_classes": 2}),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0)), {"task": "binary"}),
+        (sound.bce_by_hand, {"task": "binary"}),
+    ],
+)
+def test_a_registered_loss_is_drawn_on_and_not_trained(loss: Any, arguments: dict[str, Any]):
+    (result,) = pytest_logits.check_loss(loss, select=[CHECK], **arguments)
+    assert result.outcome == "passed", result.verdict
+    assert "training" not in result.verdict.evidence
 
 
 # Training
