@@ -255,9 +255,9 @@ def _shapes(subject: Subject | LossSubject) -> str:
 
 def _training_runs(subject: Subject | LossSubject) -> Verdict | None:
     """Whole training runs, where the model is a generated one whose head and trunk are known."""
-    build = subject.build_generated
-    if build is None:
+    if isinstance(subject, LossSubject) or subject.build_generated is None:
         return None
+    build = subject.build_generated
     models: list[Callable[[], nn.Module]] = [lambda: build(2), lambda: build(1)]
     gaps = lockstep.training_gaps(
         models[0], models[1], subject.separable_batch().inputs, seed=subject.seed("training runs")
