@@ -68,43 +68,46 @@ def tokens(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=1)
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -(picked * kept).sum() / kept.sum()
+    return -(picked * kept).sum(dim=1).sum() / kept.sum()
 
 
 def tokens_over_positions(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=-1)  # FAULT
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -(picked * kept).sum() / kept.sum()
+    return -(picked * kept).sum(dim=1).sum() / kept.sum()
 
 
 def tokens_mean_of_all(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=1)
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -(picked * kept).mean()  # FAULT
+    return -(picked * kept).sum(dim=1).mean() / kept.shape[1]  # FAULT
 
 
 def tokens_with_padding_as_class_zero(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=1)
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -picked.sum() / kept.sum()  # FAULT
+    return -picked.sum(dim=1).sum() / kept.sum()  # FAULT
 
 
 def tokens_by_rows(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = logits.transpose(1, 2).reshape(-1, logits.shape[1])
-    return F.cross_entropy(rows, targets.reshape(-1))
+    batch, classes, length = logits.shape
+    rows = logits.transpose(1, 2).reshape(batch * length, classes)
+    return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
 def tokens_by_a_view(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = logits.reshape(-1, logits.shape[1])  # FAULT
-    return F.cross_entropy(rows, targets.reshape(-1))
+    batch, classes, length = logits.shape
+    rows = logits.reshape(batch * length, classes)  # FAULT
+    return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
 def tokens_shifted(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = logits.transpose(1, 2).roll(1, dims=1).reshape(-1, logits.shape[1])  # FAULT
-    return F.cross_entropy(rows, targets.reshape(-1))
+    batch, classes, length = logits.shape
+    rows = logits.transpose(1, 2).roll(1, dims=1).reshape(batch * length, classes)  # FAULT
+    return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
 def dense_dice_and_ce(logits: Tensor, targets: Tensor) -> Tensor:
