@@ -110,6 +110,12 @@ def tokens_shifted(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
+def tokens_time_first(logits: Tensor, targets: Tensor) -> Tensor:
+    batch, classes, length = logits.shape
+    rows = logits.permute(2, 0, 1).reshape(batch * length, classes)  # FAULT
+    return F.cross_entropy(rows, targets.reshape(batch * length))
+
+
 def dense_dice_and_ce(logits: Tensor, targets: Tensor) -> Tensor:
     p = F.softmax(logits, dim=1)
     y = F.one_hot(targets, logits.shape[1]).movedim(-1, 1)
@@ -153,8 +159,9 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield TOKENS, "TokensMeanOfAll", "divided by all tokens", ignored, tokens_mean_of_all
     yield TOKENS, "PaddingAsClassZero", "padding is summed as class 0", ignored, tokens_with_padding_as_class_zero
     yield BY_ROWS, "TokensByAView", "a view for a transpose", "scores_out_of_order", tokens_by_a_view
+    yield BY_ROWS, "TokensTimeFirst", "(T, N, K) against (N, T)", "scores_out_of_order", tokens_time_first
     yield BY_ROWS, "TokensShifted", "scores of the token before", "scores_out_of_order", tokens_shifted
-    yield DENSE, "DenseDiceOfScores", "scores for probabilities", "logits_into_bce_loss", dense_dice_of_scores
+    yield DENSE, "DenseDiceOfScores", "scores for probabilities", "unbounded_loss", dense_dice_of_scores
 
 
 FAULTS = tuple(
