@@ -16,6 +16,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_subject import as_loss
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
@@ -140,7 +141,7 @@ def _shares(subject: Subject, reference: equivalence.Reference, scores: Tensor, 
 
 def _compare(subject: Subject, reference: equivalence.Reference) -> Verdict:
     draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
-    if reference.two_columns and subject.spec.targets in (None, "index"):
+    if reference.two_columns and as_loss(subject).encoding in (None, "index"):
         draws = _with_ignored(draws, reference.ignore_index)
     found = smallest(
         draws,

@@ -221,6 +221,20 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield DICE, "DiceOfSums", "the product of sums", broadcast, dice_of_sums
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "NegativesLikePositives": ("loss_rewards_mistakes",),
+    "WeightedBySigns": ("loss_rewards_mistakes",),
+    "TagsBehindSoftmax": ("loss_rewards_mistakes",),
+    "DiceOfScores": ("loss_rewards_mistakes",),
+    "PosWeightOfScores": ("loss_rewards_mistakes",),
+}
+# Where what is computed fits another cause as well.
+NAMED = {"PosWeightOfScores": "unbounded_loss"}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(
+        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
+    )
+    for twin, name, words, cause, loss in _rows()
 )

@@ -164,6 +164,17 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield DENSE, "DenseDiceOfScores", "scores for probabilities", "unbounded_loss", dense_dice_of_scores
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "MaskedTheWrongWay": ("loss_rewards_mistakes",),
+    "TokensByAView": ("loss_rewards_mistakes",),
+}
+# Where what is computed fits another cause as well.
+NAMED = {"DenseDiceOfScores": "loss_rewards_mistakes"}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(
+        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
+    )
+    for twin, name, words, cause, loss in _rows()
 )

@@ -246,6 +246,14 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield NLL_MODULE, "NothingAndNLL", "scores and NLLLoss", "logits_into_nll_loss", NothingAndNLL()
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "GatheredOverRows": ("loss_rewards_mistakes",),
+    "ShiftedLabels": ("loss_rewards_mistakes",),
+    "ScoreGatheredOverRows": ("loss_rewards_mistakes",),
+}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
+    for twin, name, words, cause, loss in _rows()
 )
