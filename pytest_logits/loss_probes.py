@@ -129,7 +129,7 @@ class Probes:
         return shown if jumps and alike else None
 
     def falls_without_end(self) -> tuple[str, float, float] | None:
-        """How the scores move, and the loss at 500 and at 1000, where it is below 0 and falls by a fifth or more of that.
+        """How the scores move, and the loss at 500 and 1000, where it is below 0 and falls by a fifth of that or more.
 
         The true score leads, or all scores rise or fall together. No sound loss is helped without end by any of these.
         """
