@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -17,6 +18,13 @@ from pytest_logits.strategies.classifiers import GeneratedClassifier, classifier
 from pytest_logits.subject import Subject
 
 NAME = "generated"
+# What learns within the checks' budget.
+QUICK: dict[str, Any] = {
+    "min_width": 8,
+    "activations": ("relu", "tanh", "gelu"),
+    "normalisations": ("none", "layer", "batch", "rms", "group"),
+    "dropouts": (0.0,),
+}
 
 
 class GeneratedSubjects:
@@ -36,7 +44,7 @@ class GeneratedSubjects:
             return verdicts[classifier].outcome == "failed"
 
         found = smallest(
-            st.one_of(classifiers(max_classes=2), classifiers()),
+            st.one_of(*(classifiers(max_classes=most, **QUICK) for most in (2, 10))),
             fails,
             seed=derive_seed(self.settings.seed, NAME, check.name),
             examples=self.settings.profile.classifiers,

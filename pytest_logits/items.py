@@ -11,18 +11,14 @@ import pytest
 
 import pytest_logits
 from pytest_logits.check_registry import Check
-from pytest_logits.finding import Passes, Result, Verdict
+from pytest_logits.finding import LogitFailure, Passes, Result, Verdict
 from pytest_logits.model import Spec
-from pytest_logits.report import failure_text
+from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import reproduce, run_check
 from pytest_logits.settings import Settings
 
 OURS = Path(pytest_logits.__file__).parent
 SKIPPED = ("inconclusive", "not_applicable")
-
-
-class LogitFailure(AssertionError):
-    """A check failed. Not raised for exceptions of the model, so that a crash is never an expected failure."""
 
 
 class LogitItem(pytest.Item):
@@ -80,11 +76,13 @@ class LogitItem(pytest.Item):
         if run.error is not None:
             raise run.error
         if run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict):
-            raise LogitFailure(failure_text(run.result))
+            raise LogitFailure(self.text_of(run.result))
         if run.result.outcome in SKIPPED:
-            verdict = run.result.verdict
-            expected = f"; expected {verdict.expected}" if verdict.expected else ""
-            pytest.skip(f"{run.result.outcome.replace('_', ' ')}: {verdict.measured}{expected}")
+            pytest.skip(skip_reason(run.result))
+
+    def text_of(self, result: Result) -> str:
+        """A failure in words."""
+        return failure_text(result)
 
     def _pasteable_id(self) -> str:
         """The node id with its file as seen from where pytest was started, which is how pytest reads its arguments."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, Verbosity, find, settings
+from hypothesis._settings import local_settings
 from hypothesis.errors import NoSuchExample, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
@@ -53,7 +54,8 @@ def smallest(strategy: SearchStrategy[T], goes_wrong: Callable[[T], bool], *, se
         verbosity=Verbosity.quiet,
     )
     try:
-        with _without_local_constants():
+        # Inside a test of the user's own, Hypothesis reads the settings of that test for whether it may be nested.
+        with _without_local_constants(), local_settings(quiet):
             return find(strategy, goes_wrong, settings=quiet, random=random.Random(seed))
     except (NoSuchExample, Unsatisfiable):
         return None

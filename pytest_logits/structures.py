@@ -24,6 +24,15 @@ def find_logits(output: Any) -> Any:
     return output
 
 
+def called(model: Callable[..., Any], inputs: Any) -> Any:
+    """The model's output for a batch: a mapping is passed as keywords, a tuple by position."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, tuple):
+        return model(*inputs)
+    return model(inputs)
+
+
 def tensors_in(inputs: Any) -> list[Tensor]:
     """The tensors of a batch: of a tensor, tuple, list or mapping."""
     if isinstance(inputs, Tensor):

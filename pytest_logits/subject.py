@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_natu
 from pytest_logits.model import ModelSpec
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
-from pytest_logits.structures import find_logits, index_rows, replaced
+from pytest_logits.structures import called, find_logits, index_rows, replaced
 
 T = TypeVar("T")
 
@@ -76,11 +76,7 @@ class Subject(Feeding):
 
     def call(self, model: nn.Module, inputs: Any) -> Any:
         """The model's output, not counted: for who counts through a hook."""
-        if isinstance(inputs, Mapping):
-            return model(**inputs)
-        if isinstance(inputs, tuple):
-            return model(*inputs)
-        return model(inputs)
+        return called(model, inputs)
 
     def extract(self, output: Any) -> Tensor:
         """The scores in a model's output: by ``logits=``, else a tensor, ``.logits``, ``["logits"]``, first of a tuple.

@@ -23,7 +23,7 @@ BELOW_ZERO = -5.0
 def refused(subject: Subject | LossSubject, scores: Tensor, targets: Tensor, error: Exception) -> Verdict:
     """The loss raises on these targets: in torch's words, with what was expected."""
     classes = scores.shape[1] if scores.ndim > 1 else 2
-    indices = not targets.is_floating_point()
+    indices = not targets.is_floating_point() and subject.nature.form == "categorical"
     outside = indices and bool(((targets < 0) | (targets >= classes)).any())
     return finding(
         subject,

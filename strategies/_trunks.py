@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-# The default dtype is the user's to set: naming one here makes the weights of a seed the same whatever it is.
-DTYPE = torch.float32
+from pytest_logits.strategies._layers import DTYPE, RMSNorm, after, needs_bias, normalisation
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
-NORMALISATIONS = ("none", "layer", "batch")
+RECURRENT: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-class LastHidden(nn.Module):
-    """An LSTM over (N, T, F) that gives the hidden state after the last step, (N, width)."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a trunk is made of. ``pooled`` is False where each position is to keep features of its own."""
 
-    def __init__(self, features: int, width: int, depth: int) -> None:
-        """``depth`` is the number of stacked layers."""
+    width: int
+    depth: int
+    activation: str
+    normalisation: str
+    dropout: float
+    pooled: bool
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer over (N, T, F): hidden states (N, T, width), or the last one, (N, width)."""
+
+    def __init__(self, family: str, features: int, parts: Parts) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(features, width, num_layers=depth, batch_first=True, dtype=DTYPE)
+        self.layers = RECURRENT[family](features, parts.width, num_layers=parts.depth, batch_first=True, dtype=DTYPE)
+        self.pooled = parts.pooled
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, T, F) to (N, width)."""
-        hidden: Tensor = self.lstm(x)[0]
-        return hidden[:, -1]
+        """(N, T, F) to (N, T, width) or (N, width)."""
+        hidden: Tensor = self.layers(x)[0]
+        return hidden[:, -1] if self.pooled else hidden
 
 
 class MeanEmbedding(nn.Module):
-    """The mean of the embeddings of a sequence of tokens, (N, T) to (N, width)."""
+    """A bag of embeddings: their mean over a sequence of tokens, (N, T) to (N, width)."""
 
     def __init__(self, vocab_size: int, width: int) -> None:
-        """One vector of ``width`` for each token."""
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width, dtype=DTYPE)
 
@@ -42,65 +51,116 @@ class MeanEmbedding(nn.Module):
         return vectors.mean(dim=1)
 
 
-def linear_trunk() -> nn.Module:
-    """No layer at all: the flattened inputs are the features."""
-    return nn.Flatten()
+class Residual(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) to (..., width)."""
+        added: Tensor = x + self.layers(x)
+        return added
 
 
-def mlp_trunk(
-    input_shape: tuple[int, ...], *, width: int, depth: int, activation: str, normalisation: str
-) -> nn.Module:
-    """``depth`` hidden layers on the flattened inputs."""
-    return nn.Sequential(nn.Flatten(), *_hidden_layers(math.prod(input_shape), width, depth, activation, normalisation))
+class SelfAttention(nn.Module):
+    """Attention of each position of (N, T, width) to all positions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, 2 if width % 2 == 0 else 1, batch_first=True, dtype=DTYPE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, width) to (N, T, width)."""
+        attended: Tensor = self.attention(x, x, x, need_weights=False)[0]
+        return attended
 
 
-def cnn_trunk(
-    input_shape: tuple[int, ...], *, width: int, depth: int, activation: str, normalisation: str
-) -> nn.Module:
-    """``depth`` convolutions of ``width`` channels on images (C, H, W), then the mean over all positions."""
+class MeanOverPositions(nn.Module):
+    """(N, T, width) to (N, width)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The mean over T."""
+        return x.mean(dim=1)
+
+
+def trunk(family: str, input_shape: tuple[int, ...], vocab_size: int | None, parts: Parts) -> nn.Module:
+    """The trunk of this family for inputs (N, *input_shape)."""
+    if family == "linear":
+        return nn.Flatten()
+    if family == "mlp":
+        return nn.Sequential(nn.Flatten(), *_hidden_layers(math.prod(input_shape), parts))
+    if family == "residual":
+        return _residual(math.prod(input_shape), parts)
+    if family == "embedding_bag":
+        assert vocab_size is not None
+        return nn.Sequential(MeanEmbedding(vocab_size, parts.width), *_hidden_layers(parts.width, parts))
+    if family in RECURRENT:
+        layers = normalisation(parts.normalisation, parts.width)
+        return nn.Sequential(Recurrent(family, input_shape[-1], parts), *layers, *_dropout(parts))
+    if family == "attention":
+        return _attention(input_shape[-1], parts)
+    return _convolutions(input_shape, parts)
+
+
+def _hidden_layers(features: int, parts: Parts) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    channels = input_shape[0]
-    for _ in range(depth):
-        layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=_needs_bias(normalisation), dtype=DTYPE))
-        if normalisation == "layer":
-            layers.append(nn.GroupNorm(1, width, dtype=DTYPE))
-        elif normalisation == "batch":
-            layers.append(nn.BatchNorm2d(width, dtype=DTYPE))
-        layers.append(ACTIVATIONS[activation]())
-        channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def lstm_trunk(input_shape: tuple[int, ...], *, width: int, depth: int, normalisation: str) -> nn.Module:
-    """An LSTM of ``depth`` layers over sequences (T, F), then the normalisation."""
-    return nn.Sequential(LastHidden(input_shape[-1], width, depth), *_normalisation(normalisation, width))
-
-
-def embedding_trunk(vocab_size: int, *, width: int, depth: int, activation: str, normalisation: str) -> nn.Module:
-    """Embeddings of ``width``, their mean over the sequence, then ``depth`` hidden layers."""
-    return nn.Sequential(
-        MeanEmbedding(vocab_size, width), *_hidden_layers(width, width, depth, activation, normalisation)
-    )
-
-
-def _hidden_layers(features: int, width: int, depth: int, activation: str, normalisation: str) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers.append(nn.Linear(features, width, bias=_needs_bias(normalisation), dtype=DTYPE))
-        layers.extend(_normalisation(normalisation, width))
-        layers.append(ACTIVATIONS[activation]())
-        features = width
+    for _ in range(parts.depth):
+        linear = nn.Linear(features, parts.width, bias=needs_bias(parts.normalisation), dtype=DTYPE)
+        layers += after(linear, normalisation(parts.normalisation, parts.width), parts.activation, parts.dropout)
+        features = parts.width
     return layers
 
 
-def _normalisation(name: str, width: int) -> list[nn.Module]:
-    if name == "layer":
-        return [nn.LayerNorm(width, dtype=DTYPE)]
-    if name == "batch":
-        return [nn.BatchNorm1d(width, dtype=DTYPE)]
-    return []
+def _residual(features: int, parts: Parts) -> nn.Module:
+    blocks = [
+        Residual(
+            *after(
+                nn.Linear(parts.width, parts.width, bias=needs_bias(parts.normalisation), dtype=DTYPE),
+                normalisation(parts.normalisation, parts.width),
+                parts.activation,
+                parts.dropout,
+            )
+        )
+        for _ in range(parts.depth)
+    ]
+    return nn.Sequential(nn.Flatten(), nn.Linear(features, parts.width, dtype=DTYPE), *blocks)
 
 
-def _needs_bias(normalisation: str) -> bool:
-    # Batch normalisation takes any bias away again, and a parameter that cannot learn would not be sound.
-    return normalisation != "batch"
+def _attention(features: int, parts: Parts) -> nn.Module:
+    """Blocks as of a transformer: normalise, attend, add; normalise, a hidden layer, add."""
+    blocks: list[nn.Module] = []
+    for _ in range(parts.depth):
+        linear = nn.Linear(parts.width, parts.width, dtype=DTYPE)
+        blocks += [
+            Residual(*_of_last_axis(parts), SelfAttention(parts.width)),
+            Residual(*_of_last_axis(parts), *after(linear, [], parts.activation, parts.dropout)),
+        ]
+    pooling = [MeanOverPositions()] if parts.pooled else []
+    return nn.Sequential(nn.Linear(features, parts.width, dtype=DTYPE), *blocks, *pooling)
+
+
+def _of_last_axis(parts: Parts) -> list[nn.Module]:
+    if parts.normalisation == "rms":
+        return [RMSNorm(parts.width)]
+    return [nn.LayerNorm(parts.width, dtype=DTYPE)] if parts.normalisation == "layer" else []
+
+
+def _convolutions(input_shape: tuple[int, ...], parts: Parts) -> nn.Module:
+    """Convolutions of ``width`` channels over one or two axes of positions, then the mean over all positions."""
+    positions = len(input_shape) - 1
+    kind, pooling = (nn.Conv2d, nn.AdaptiveAvgPool2d) if positions == 2 else (nn.Conv1d, nn.AdaptiveAvgPool1d)
+    layers: list[nn.Module] = []
+    channels = input_shape[0]
+    for _ in range(parts.depth):
+        bias = needs_bias(parts.normalisation)
+        convolution = kind(channels, parts.width, 3, padding=1, bias=bias, dtype=DTYPE)
+        normalisations = normalisation(parts.normalisation, parts.width, positions=positions)
+        layers += after(convolution, normalisations, parts.activation, parts.dropout)
+        channels = parts.width
+    return nn.Sequential(*layers, *([pooling(1), nn.Flatten()] if parts.pooled else []))
+
+
+def _dropout(parts: Parts) -> list[nn.Module]:
+    return [nn.Dropout(parts.dropout)] if parts.dropout else []

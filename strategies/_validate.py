@@ -41,6 +41,14 @@ def check_positive_numbers(name: str, values: Any) -> None:
             raise InvalidArgument(f"{name}={values!r} contains {value!r}; it must hold finite numbers above 0")
 
 
+def check_shares(name: str, values: Any) -> None:
+    """``values`` is a tuple or list, not empty, of numbers in [0, 1)."""
+    _check_sequence(name, values, "numbers from 0 to below 1")
+    for value in values:
+        if not _is_number(value) or not 0 <= value < 1:
+            raise InvalidArgument(f"{name}={values!r} contains {value!r}; it must hold numbers from 0 to below 1")
+
+
 def check_shape(name: str, value: Any) -> None:
     """``value`` is a tuple, not empty, of integers of at least 1."""
     if not isinstance(value, tuple) or not value or not all(_is_integer(side) and side >= 1 for side in value):
@@ -74,6 +82,14 @@ def check_names(name: str, values: Any, allowed: Sequence[str]) -> None:
             close = difflib.get_close_matches(str(value), allowed, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InvalidArgument(f"{name}={values!r} contains {value!r}; allowed are {_listed(allowed)}{hint}")
+
+
+def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """``value`` is one of the names that are ``allowed``."""
+    if value not in allowed:
+        close = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InvalidArgument(f"{name}={value!r} is not known; allowed are {_listed(allowed)}{hint}")
 
 
 def check_float_dtype(name: str, value: Any) -> None:

@@ -6,7 +6,7 @@ is printed as one short line that rebuilds it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor, float32, ones_like
 
 from pytest_logits.data import generator, padded, plain_tokens, random_floats, random_labels, random_tokens
+from pytest_logits.strategies._text import call_of
 from pytest_logits.strategies._validate import (
     check_bounds,
     check_integer,
@@ -45,8 +46,7 @@ class Batch:
 
     def __repr__(self) -> str:
         """The call that makes the batch, without the arguments that are at their defaults."""
-        given = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
+        return call_of(self)
 
     @property
     def x(self) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_logits.search import smallest
@@ -90,3 +91,16 @@ def test_no_example_database_is_written(tmp_path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_can_be_asked_inside_a_test_that_hypothesis_runs():
+    found = []
+
+    @settings(max_examples=3, database=None, derandomize=True)
+    @given(least=st.integers(2, 9))
+    def test(least: int) -> None:
+        found.append(smallest(st.integers(0, 100), lambda value: value >= least, seed=0, examples=200) == least)
+
+    test()
+    assert found
+    assert all(found)

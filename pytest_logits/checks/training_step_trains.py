@@ -184,7 +184,8 @@ def _kept(own: OwnTraining, seen: OwnRun) -> Iterator[tuple[str, float | None]]:
             old, new, given = before.given[index], taken.incoming[index], taken.given[index]
             if not bool(new.any()) or not bool(old.any()):
                 break
-            if _left(given, new) < SAME or _left(given, new + old) > SAME:
+            # Gradients that are not finite leave NaN, which is no evidence.
+            if not (_left(given, new) >= SAME and _left(given, new + old) <= SAME):
                 break
             shares.append(float(old.norm() / new.norm()))
         held = len(shares) == len(seen.taken) - 1 >= 2

@@ -47,6 +47,12 @@ def test_targets_of_bce_with_logits(targets, cause: str):
     assert (result.outcome, result.verdict.cause) == ("failed", cause)
 
 
+def test_integers_against_a_column_of_logits_are_of_the_wrong_dtype():
+    # A single column has no class 1, but BCE has no classes to be out of range of.
+    result = result_of(CHECK, lambda: sound.OneLogit(False), task="binary", targets="index")
+    assert result.verdict.cause == "wrong_target_dtype"
+
+
 @pytest.mark.parametrize("loss", [sound.bce_by_hand, squared_error])
 @pytest.mark.parametrize(("squeeze", "targets"), [(False, "float_index"), (True, "column")])
 def test_broadcast_targets_are_found(loss, squeeze: bool, targets: str):

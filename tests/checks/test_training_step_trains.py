@@ -383,6 +383,12 @@ def test_it_is_found_on_the_users_own_batches():
     assert found(result) == ("failed", "gradients_not_cleared")
 
 
+def test_gradients_that_overflow_are_no_evidence_of_it():
+    # Products with weights of 1e38 are beyond float32, so that every gradient after the first is NaN.
+    result = judge(optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e38), train_step=step)
+    assert result.verdict.cause != "gradients_not_cleared"
+
+
 # What the optimizer holds.
 
 

@@ -13,32 +13,28 @@ from hypothesis.errors import InvalidArgument
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pytest_logits.strategies import GeneratedClassifier, SeparableBatch, classifiers
-from pytest_logits.strategies.classifiers import FAMILIES
+import pytest_logits
+from pytest_logits.strategies import GeneratedClassifier, classifiers
+from pytest_logits.strategies.classifiers import FAMILIES, HEADS
 
 SMALLEST = GeneratedClassifier(
     family="linear",
-    input_shape=(8,),
+    input_shape=(1,),
     vocab_size=None,
     num_classes=2,
-    width=8,
+    width=1,
     depth=0,
     activation="none",
     normalisation="none",
     dtype=torch.float32,
     seed=0,
 )
+# Wide enough to learn and not to be switched off by a ReLU.
+WIDE: dict[str, Any] = {"min_width": 8, "activations": ("relu", "tanh", "gelu")}
 
 
 def batch_for(classifier: GeneratedClassifier, size: int) -> tuple[Tensor, Tensor]:
-    batch = SeparableBatch(
-        size=size,
-        input_shape=classifier.input_shape,
-        num_classes=classifier.num_classes,
-        vocab_size=classifier.vocab_size,
-        scale=1.0,
-        seed=classifier.seed,
-    )
+    batch = classifier.batch(size, seed=classifier.seed, separable=True)
     return batch.x if classifier.vocab_size is not None else batch.x.to(classifier.dtype), batch.labels
 
 
@@ -46,7 +42,7 @@ def batch_for(classifier: GeneratedClassifier, size: int) -> tuple[Tensor, Tenso
 @given(classifier=classifiers(min_classes=3, max_classes=4, dtypes=(torch.float32, torch.float64, torch.bfloat16)))
 def test_examples_keep_to_the_arguments(classifier: GeneratedClassifier) -> None:
     assert classifier.family in FAMILIES
-    assert (classifier.vocab_size is not None) == (classifier.family == "embedding")
+    assert (classifier.vocab_size is not None) == (classifier.family == "embedding_bag")
     model = classifier.build()
     assert model.training
     assert isinstance(model.head, nn.Linear)
@@ -87,7 +83,7 @@ def test_examples_are_independent_in_evaluation_mode(classifier: GeneratedClassi
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=50)
-@given(classifier=classifiers())
+@given(classifier=classifiers(**WIDE, dropouts=(0.0,), normalisations=("none", "layer", "batch", "rms", "group")))
 def test_every_parameter_gets_a_gradient(classifier: GeneratedClassifier) -> None:
     model = classifier.build()
     x, labels = batch_for(classifier, 32)
@@ -100,7 +96,7 @@ def test_every_parameter_gets_a_gradient(classifier: GeneratedClassifier) -> Non
 def test_outputs_replaces_the_number_of_logits_and_keeps_the_trunk() -> None:
     classifier = dataclasses.replace(SMALLEST, family="mlp", depth=1, activation="relu")
     usual, single = classifier.build(), classifier.build(outputs=1)
-    assert single(torch.zeros(3, 8)).shape == (3, 1)
+    assert single(torch.zeros(3, 1)).shape == (3, 1)
     trunk = single.trunk.state_dict()
     assert trunk
     assert all(torch.equal(value, trunk[name]) for name, value in usual.trunk.state_dict().items())
@@ -121,7 +117,7 @@ def test_repr_rebuilds_the_same_weights(classifier: GeneratedClassifier, unrelat
 
 def test_repr_is_the_call_that_makes_the_classifier() -> None:
     assert repr(SMALLEST) == (
-        "GeneratedClassifier(family='linear', input_shape=(8,), vocab_size=None, num_classes=2, width=8, depth=0, "
+        "GeneratedClassifier(family='linear', input_shape=(1,), vocab_size=None, num_classes=2, width=1, depth=0, "
         "activation='none', normalisation='none', dtype=torch.float32, seed=0)"
     )
 
@@ -142,7 +138,8 @@ def test_seed_changes_the_weights() -> None:
 @settings(derandomize=True, database=None, deadline=None, max_examples=6)
 @given(data=st.data())
 def test_classifiers_learn_within_sixty_steps(family: str, data: st.DataObject) -> None:
-    classifier = data.draw(classifiers(families=(family,), max_classes=20))
+    quick = classifiers(families=(family,), max_classes=20, dropouts=(0.0,), normalisations=("none", "layer"), **WIDE)
+    classifier = data.draw(quick)
     x, labels = batch_for(classifier, 64)
     target = 0.8 * math.log(1 + (classifier.num_classes - 1) / math.e)
 
@@ -165,10 +162,15 @@ def test_classifiers_learn_within_sixty_steps(family: str, data: st.DataObject) 
     ("family", "changes"),
     [
         ("linear", {}),
-        ("embedding", {"input_shape": (1,), "vocab_size": 40}),
         ("mlp", {"depth": 1, "activation": "relu"}),
-        ("lstm", {"input_shape": (2, 8), "depth": 1}),
-        ("cnn", {"input_shape": (2, 4, 4), "depth": 1, "activation": "relu"}),
+        ("residual", {"depth": 1, "activation": "relu"}),
+        ("embedding_bag", {"input_shape": (1,), "vocab_size": 5}),
+        ("rnn", {"input_shape": (2, 1), "depth": 1}),
+        ("gru", {"input_shape": (2, 1), "depth": 1}),
+        ("lstm", {"input_shape": (2, 1), "depth": 1}),
+        ("cnn1d", {"input_shape": (1, 2), "depth": 1, "activation": "relu"}),
+        ("cnn2d", {"input_shape": (1, 2, 2), "depth": 1, "activation": "relu"}),
+        ("attention", {"input_shape": (2, 1), "depth": 1, "activation": "relu"}),
     ],
 )
 def test_each_family_shrinks(family: str, changes: dict[str, Any], minimal: Callable[..., Any]) -> None:
@@ -187,9 +189,11 @@ def test_each_family_shrinks(family: str, changes: dict[str, Any], minimal: Call
         (lambda c: c.depth >= 2, {"depth": 2}),
         (lambda c: c.activation == "gelu", {"activation": "gelu"}),
         (lambda c: c.normalisation == "batch", {"normalisation": "batch"}),
+        (lambda c: c.normalisation == "layer", {"normalisation": "layer", "width": 4}),
+        (lambda c: c.dropout > 0, {"dropout": 0.1}),
         (lambda c: c.seed >= 1, {"seed": 1}),
     ],
-    ids=["classes", "inputs", "width", "depth", "activation", "normalisation", "seed"],
+    ids=["classes", "inputs", "width", "depth", "activation", "batch", "layer", "dropout", "seed"],
 )
 def test_each_choice_shrinks_by_itself(
     condition: Callable[[GeneratedClassifier], bool], changes: dict[str, Any], minimal: Callable[..., Any]
@@ -201,10 +205,10 @@ def test_each_choice_shrinks_by_itself(
 @pytest.mark.parametrize(
     ("families", "simplest"),
     [
-        (("cnn", "linear"), "linear"),
-        (("embedding", "mlp"), "mlp"),
-        (("lstm", "embedding"), "embedding"),
-        (("cnn", "lstm"), "lstm"),
+        (("cnn2d", "linear"), "linear"),
+        (("embedding_bag", "mlp"), "mlp"),
+        (("lstm", "embedding_bag"), "embedding_bag"),
+        (("attention", "lstm"), "lstm"),
     ],
 )
 def test_shrinks_to_the_simplest_family_allowed(
@@ -226,14 +230,63 @@ def test_drawing_and_building_leave_torch_alone(
         minimal(classifiers(families=(family,)), lambda c: c.build() is not None)
 
 
+SHAPES: dict[str, Callable[[GeneratedClassifier], tuple[int, ...]]] = {
+    "classes": lambda c: (3, c.num_classes),
+    "column": lambda c: (3, 1),
+    "flat": lambda c: (3,),
+    "dense": lambda c: (3, c.num_classes, *c.input_shape[1:]),
+    "tokens": lambda c: (3, c.input_shape[0], c.num_classes),
+}
+
+
+@pytest.mark.parametrize("head", SHAPES)
+@settings(derandomize=True, database=None, deadline=None, max_examples=40)
+@given(data=st.data())
+def test_logits_have_the_shape_of_the_head(head: str, data: st.DataObject) -> None:
+    classifier = data.draw(classifiers(heads=(head,)))
+    x, _ = batch_for(classifier, 3)
+    assert classifier.build()(x).shape == SHAPES[head](classifier)
+
+
+@pytest.mark.parametrize("head", SHAPES)
+def test_each_head_shrinks(head: str, minimal: Callable[..., Any]) -> None:
+    found = minimal(classifiers(heads=("classes", head)), lambda c: c.head == head)
+    assert (found.num_classes, found.width, found.seed, found.dropout) == (2, 1, 0, 0.0)
+    assert found.family == {"dense": "cnn1d", "tokens": "rnn"}.get(head, "linear")
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=10)
+@given(classifier=classifiers(heads=HEADS, min_width=8))
+def test_the_arguments_register_it(classifier: GeneratedClassifier) -> None:
+    (result,) = pytest_logits.check_classifier(
+        classifier.build, name="drawn", select=["output_shape_is_stable"], **classifier.arguments
+    )
+    assert result.outcome == "passed", result.verdict
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=30)
+@given(classifier=classifiers(max_width=3))
+def test_narrow_layers_are_not_normalised_over_their_features(classifier: GeneratedClassifier) -> None:
+    assert classifier.width <= 3
+    assert classifier.normalisation in ("none", "batch")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"min_classes": 1}, r"min_classes=1 must be an integer of at least 2"),
         ({"min_classes": 11}, r"max_classes=10 must be at least min_classes=11"),
         ({"families": ()}, r"families=\(\) must be a tuple or list of one or more names"),
-        ({"families": "cnn"}, r"families='cnn' must be a tuple or list"),
-        ({"families": ("embeding",)}, r"contains 'embeding'; .* did you mean 'embedding'\?"),
+        ({"families": "cnn2d"}, r"families='cnn2d' must be a tuple or list"),
+        ({"families": ("embeding_bag",)}, r"contains 'embeding_bag'; .* did you mean 'embedding_bag'\?"),
+        ({"min_width": 0}, r"min_width=0 must be an integer of at least 1"),
+        ({"min_width": 33}, r"max_width=32 must be at least min_width=33"),
+        ({"heads": ("dens",)}, r"contains 'dens'; .* did you mean 'dense'\?"),
+        ({"heads": ("column",), "min_classes": 3}, r"no classifier has .*'column' and 'flat' need min_classes=2"),
+        ({"heads": ("dense",), "families": ("mlp",)}, r"no classifier has .*'dense' needs 'cnn1d' or 'cnn2d'"),
+        ({"activations": ()}, r"activations=\(\) must be a tuple or list"),
+        ({"normalisations": ("batchnorm",)}, r"contains 'batchnorm'; .* did you mean 'batch'\?"),
+        ({"dropouts": (1.0,)}, r"contains 1\.0; it must hold numbers from 0 to below 1"),
         ({"dtypes": (torch.int64,)}, r"contains torch\.int64; allowed are torch\.float32"),
         ({"dtypes": torch.float32}, r"dtypes=torch\.float32 must be a tuple or list"),
     ],

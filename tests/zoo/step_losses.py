@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -225,7 +226,10 @@ def bytes_of_images() -> list[tuple[Tensor, Tensor]]:
 
 
 def scripted() -> nn.Module:
-    return torch.jit.script(sound.MLP(3))
+    with warnings.catch_warnings():
+        # Deprecated, and still about.
+        warnings.simplefilter("ignore")
+        return torch.jit.script(sound.MLP(3))
 
 
 def _traps() -> Iterator[Trap]:
@@ -257,7 +261,7 @@ def _traps() -> Iterator[Trap]:
             {"train_step": converting, "batches": bytes_of_images},
         ),
         ("InPlaceStep", "the step changes its batch in place", Regularised, {"train_step": in_place}),
-        ("Scripted", "a scripted module with a step", scripted, {"train_step": step}),
+        ("ScriptedStep", "a scripted module with a step", scripted, {"train_step": step}),
     ]
     for name, words, factory, more in rows:
         yield Trap(name=name, words=words, factory=factory, arguments={**FLAT3, **more})
