@@ -80,6 +80,10 @@ class Claim:
         near = float((weights * (value + (len(of) + 8) * unit * exact)).sum()) / divisor
         near += 10 * self.form.off * float((weights * (table * terms.abs()).flatten(1).sum(1)).sum()) / divisor
         slopes = (weights.view(-1, *(1 for _ in slope.shape[1:])) * slope) / divisor + 1e-12
+        if self.form.family == "BCE":
+            # At probabilities of 0 and 1 torch gives 0 for a quotient of two zeros: no slope is asked there.
+            p = rows.double().reshape(slopes.shape)
+            slopes = slopes.masked_fill(p * (1 - p) < tolerances.SMALLEST_VARIANCE, torch.inf)
         slopes = slopes + 8 * unit * table.flatten(1).sum(1).max() * weights.max() / divisor
         below = above = near
         if not self.known:

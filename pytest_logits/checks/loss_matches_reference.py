@@ -162,11 +162,12 @@ def _of_unrecognised(loss: LossSubject, probes: Probes) -> Fault | None:
     jump = probes.follows_prediction()
     if jump is not None:
         return _of_prediction(loss, jump)
-    bound = probes.grows_without_bound()
-    if bound is not None:
+    falling = probes.falls_without_end()
+    if falling is not None:
+        way, at, further = falling
         return Fault(
             cause="unbounded_loss",
-            measured=f"{loss.loss_name} is {bound[0]:.4g} where the true score leads by 500, {bound[1]:.4g} by 1000",
+            measured=f"{loss.loss_name} is {at:.4g} where {way} by 500, and {further:.4g} by 1000",
             expected="a loss with a least value",
         )
     return None
