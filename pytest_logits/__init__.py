@@ -11,18 +11,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_logits.api import ChecksFailed, Report, check_classifier
+    from pytest_logits.api import ChecksFailed, Report, check_classifier, check_loss
+    from pytest_logits.classifier import Classifier
+    from pytest_logits.finding import LogitFailure, Verdict, advice, failed, inconclusive, not_applicable, passed
     from pytest_logits.model import RegistrationError
-    from pytest_logits.model_registry import register
+    from pytest_logits.model_registry import register, register_loss
+    from pytest_logits.own_checks import check
+    from pytest_logits.parametrize import parametrize_with_checks
 
-__all__ = ["ChecksFailed", "RegistrationError", "Report", "__version__", "check_classifier", "register"]
+__all__ = [
+    "ChecksFailed",
+    "Classifier",
+    "LogitFailure",
+    "RegistrationError",
+    "Report",
+    "Verdict",
+    "__version__",
+    "advice",
+    "check",
+    "check_classifier",
+    "check_loss",
+    "failed",
+    "inconclusive",
+    "not_applicable",
+    "parametrize_with_checks",
+    "passed",
+    "register",
+    "register_loss",
+]
 
 _HOMES = {
     "ChecksFailed": "api",
+    "Classifier": "classifier",
+    "LogitFailure": "finding",
     "RegistrationError": "model",
     "Report": "api",
+    "Verdict": "finding",
+    "advice": "finding",
+    "check": "own_checks",
     "check_classifier": "api",
+    "check_loss": "api",
+    "failed": "finding",
+    "inconclusive": "finding",
+    "not_applicable": "finding",
+    "parametrize_with_checks": "parametrize",
+    "passed": "finding",
     "register": "model_registry",
+    "register_loss": "model_registry",
 }
 
 # In a checkout the strategies lie beside this folder; an installed wheel has them in it.

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -35,26 +34,29 @@ class Convention:
 
 
 PLAIN = Convention()
-# Which net a module came from, as its optimizer and criterion belong to it.
-_nets: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+# Under this name a module keeps the net that it came from, as its optimizer and criterion belong to it. The two go
+# together when nothing else holds them.
+_NET = "_pytest_logits_net"
 
 
 def module_of(made: Any) -> Any:
     """The module in what a factory returned: of a skorch net its ``module_``, initialised if need be; else itself."""
-    if not _is_skorch(made):
+    if not is_net(made):
         return made
     if not getattr(made, "initialized_", False):
         made.initialize()
-    _nets[made.module_] = made
+    made.module_.__dict__[_NET] = made
     return made.module_
 
 
 def convention_of(module: nn.Module) -> Convention:
     """The convention that the module follows."""
-    if module in _nets:
-        net = _nets[module]
-        return Convention(name="skorch", loss=net.get_loss, optimizer=lambda model: _nets[model].optimizer_)
+    net = module.__dict__.get(_NET)
+    if net is not None:
+        return Convention(name="skorch", loss=net.get_loss, optimizer=lambda model: model.__dict__[_NET].optimizer_)
     if any(base.__name__ == "LightningModule" for base in type(module).__mro__):
+        if not _has_training_step(module):
+            return PLAIN
         manual = not getattr(module, "automatic_optimization", True)
         return Convention(
             name="Lightning",
@@ -72,13 +74,24 @@ def special_tokens(module: nn.Module) -> set[int]:
     found: list[Any] = [m.padding_idx for m in module.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
     config = getattr(module, "config", None)
     if config is not None and hasattr(config, "num_labels"):
-        found += [getattr(config, name, None) for name in dir(config) if name.endswith("_token_id")]
+        for name in dir(config):
+            if name.endswith("_token_id"):
+                token = getattr(config, name, None)
+                # Several ends of a text are a list.
+                found += token if isinstance(token, list | tuple) else [token]
     return {token for token in found if isinstance(token, int)}
 
 
-def _is_skorch(made: Any) -> bool:
+def is_net(made: Any) -> bool:
+    """Whether this is a skorch net: it holds a module, a criterion and an optimizer."""
     wanted = ("initialize", "get_loss", "module", "criterion")
     return not isinstance(made, nn.Module) and not isinstance(made, type) and all(hasattr(made, w) for w in wanted)
+
+
+def _has_training_step(module: nn.Module) -> bool:
+    """Whether a class of the user's defines one; Lightning's own does nothing."""
+    owner = next((base for base in type(module).__mro__ if "training_step" in vars(base)), None)
+    return owner is not None and owner.__name__ not in ("LightningModule", "ModelHooks")
 
 
 def _lightning_optimizer(module: nn.Module) -> Any:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from pytest_logits import data
-from pytest_logits.conventions import Convention, convention_of, module_of, special_tokens
+from pytest_logits.conventions import Convention, convention_of, is_net, module_of, special_tokens
 from pytest_logits.guard import seed_everything
 from pytest_logits.model import ModelSpec, nearest
 from pytest_logits.settings import Settings, derive_seed
@@ -82,6 +82,9 @@ class Copies(ABC):
         """A copy where there is one shared object, so that the user's own is never touched; else a new one."""
         shared = self._shared
         made = self._call_factory() if shared is None else copy.deepcopy(shared)
+        if shared is not None:
+            # A net that is not initialised yet draws its weights now.
+            seed_everything(self.seed("weights"))
         model = module_of(made)
         if not isinstance(model, nn.Module):
             raise SubjectError(
@@ -92,7 +95,7 @@ class Copies(ABC):
     @cached_property
     def _shared(self) -> Any:
         """The module that was registered itself, or the object that the factory hands out each time it is called."""
-        if isinstance(self.spec.factory, nn.Module):
+        if isinstance(self.spec.factory, nn.Module) or is_net(self.spec.factory):
             return self.spec.factory
         first, second = self._call_factory(), self._call_factory()
         return first if first is second else None

@@ -1,8 +1,11 @@
 """Two-class cross entropy and binary cross entropy as one function of the margin m = z1 - z0.
 
-CE on (z0, z1) with label y is softplus(m) - y m, which is BCE with logits on m. Class weights (w0, w1) weight each row;
-under reduction="mean" CE divides by the sum of the rows' weights, BCE with pos_weight by the number of rows. Label
-smoothing eps replaces y by (1 - eps) y + eps / 2.
+CE on (z0, z1) with label y is softplus(m) - y m, which is BCE with logits on m. Soft targets (t0, t1) give
+t1 softplus(-m) + t0 softplus(m) in both, label smoothing eps replaces t by (1 - eps) t + eps / 2, and class weights
+(w0, w1) multiply the two terms: pos_weight is w1 / w0. Rows with ``ignore_index`` count nowhere.
+
+Under reduction="mean" CE divides by the sum of the weights of the rows' labels where the targets are class indices, and
+by the number of rows where they are probabilities; BCE divides by the number of rows.
 """
 
 from __future__ import annotations
@@ -15,33 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pytest_logits.tolerances import bce_with_logits_bound, cross_entropy_bound
+
 # Recognised on scores of about 2, in the model's dtype: losses that differ at all differ by far more.
 RECOGNISED = 1e-4
-# In float64 the two runs differ by rounding only, 1e-15 over 500 steps of a linear model; a wrong factor shows at 1e-3.
-TRAINING_BOUND = 1e-9
-TRAINING_STEPS = 20
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The other parameterisation in float64, ``value(scores, labels)``, and the rounding the user's loss may show."""
-
-    name: str
-    value: Callable[[Tensor, Tensor], Tensor]
-    largest_weight: float
-    is_sum: bool
-
-    def tolerance(self, scores: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Bounds on the rounding error of value and gradient in the dtype of ``scores``.
-
-        The value of a row is a difference of scores plus a logarithm in [0, log 2], each rounded a few times, so it is
-        good to 8 units of 1 + max|z|; an entry of the gradient is a probability, good to 8 units (exp of a margin m
-        has the relative error |m| units, and m exp(-m) <= 1). A sum over N rows adds up N of these.
-        """
-        unit = torch.finfo(scores.dtype).eps
-        rows = len(labels) if self.is_sum else 1
-        scale = 8 * unit * rows * max(self.largest_weight, 1.0)
-        return scale * (1 + float(scores.abs().max())), scale
+# Torch's own value for "no index is ignored".
+NOTHING_IGNORED = -100
 
 
 def margin_of(scores: Tensor, *, two_columns: bool) -> Tensor:
@@ -59,54 +41,119 @@ def as_cross_entropy(margin: Tensor, y: Tensor) -> Tensor:
     return torch.logaddexp(margin, torch.zeros_like(margin)) - y * margin
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A loss on two classes with its arguments, computed as the other parameterisation.
+
+    ``two_columns`` says that it takes scores (N, 2), as CE does, and not (N, 1) or (N,). ``weights`` are those of class
+    0 and 1. ``by_weight`` is CE's mean, over the weights of the labels.
+    """
+
+    two_columns: bool
+    weights: tuple[float, float] = (1.0, 1.0)
+    smoothing: float = 0.0
+    reduction: str = "mean"
+    ignore_index: int = NOTHING_IGNORED
+    by_weight: bool = False
+
+    @property
+    def name(self) -> str:
+        """The other parameterisation."""
+        return "BCE with logits on z1 - z0" if self.two_columns else "cross entropy on (0, z)"
+
+    def value(self, scores: Tensor, y: Tensor) -> Tensor:
+        """The loss, a scalar in the dtype of ``scores``; NaN where nothing is left to average over.
+
+        Args:
+            scores: (N, 2), (N, 1) or (N,), float64 for a reference.
+            y: class indices, int64 (N,), or the share of class 1, floats (N,), or of both, (N, 2).
+        """
+        margin = margin_of(scores, two_columns=self.two_columns)
+        hard = not y.is_floating_point()
+        if hard and self.two_columns:
+            kept = y != self.ignore_index
+            margin, y = margin[kept], y[kept]
+        on = y[:, 1] if y.ndim > 1 else y.to(margin.dtype)
+        off = y[:, 0] if y.ndim > 1 else 1 - on
+        on, off = ((1 - self.smoothing) * share + self.smoothing / 2 for share in (on, off))
+        rows = as_bce if self.two_columns else as_cross_entropy
+        ones, (w0, w1) = torch.ones_like(margin), self.weights
+        each = on * w1 * rows(margin, ones) + off * w0 * rows(margin, 0 * ones)
+        if self.reduction == "sum":
+            return each.sum()
+        return each.sum() / (torch.where(y == 1, w1, w0).sum() if self.by_weight and hard else len(margin))
+
+    def tolerance(self, scores: Tensor, y: Tensor) -> tuple[float, Tensor]:
+        """How far the loss, in the dtype of ``scores``, may be from ``value`` in float64: a bound, one per score.
+
+        In float64 this reference rounds as much as the loss does, so the bound is twice as wide there.
+        """
+        w0, w1 = (torch.tensor(w, dtype=torch.float64) for w in self.weights)
+        if self.two_columns:
+            bound = cross_entropy_bound(
+                scores,
+                y,
+                weight=None if self.weights == (1.0, 1.0) else torch.stack([w0, w1]),
+                label_smoothing=self.smoothing,
+                ignore_index=self.ignore_index,
+                reduction=self.reduction,
+            )
+        else:
+            flat = scores.reshape(-1)
+            bound = bce_with_logits_bound(
+                flat, y.double().reshape(-1), weight=w0, pos_weight=w1 / w0, reduction=self.reduction
+            )
+        sides = 2 if scores.dtype == torch.float64 else 1
+        return sides * float(bound.value), sides * bound.gradient.reshape(scores.shape)
+
+
 def exact_reference(loss: Any, *, two_columns: bool) -> Reference | None:
     """The reference of a named loss or of torch's own module with its arguments; None for anything else."""
-    rows = as_bce if two_columns else as_cross_entropy
-    name = "BCE with logits on z1 - z0" if two_columns else "cross entropy on (0, z)"
-
-    def value(
-        scores: Tensor, labels: Tensor, *, w0: float, w1: float, eps: float, reduction: str, by_weight: bool
-    ) -> Tensor:
-        margin, y = margin_of(scores, two_columns=two_columns), labels.double()
-        weight = torch.where(labels == 1, w1, w0).double()
-        # CE smooths over the classes and weights each class's share, so a row's two shares carry their own weights.
-        on, off = rows(margin, torch.ones_like(y)), rows(margin, torch.zeros_like(y))
-        share = (1 - eps) * y + eps / 2
-        each = share * w1 * on + (1 - share) * w0 * off
-        if reduction == "sum":
-            return each.sum()
-        return each.sum() / (weight.sum() if by_weight else len(y))
-
-    def reference(
-        *, w0: float = 1.0, w1: float = 1.0, eps: float = 0.0, reduction: str = "mean", by_weight: bool = False
-    ) -> Reference:
-        def call(scores: Tensor, labels: Tensor) -> Tensor:
-            return value(scores, labels, w0=w0, w1=w1, eps=eps, reduction=reduction, by_weight=by_weight)
-
-        # A weighted mean divided by its weights is no larger than its rows; smoothing adds the other class's share.
-        ratio = 1 + eps / 2 * max(w0, w1) / min(w0, w1) if min(w0, w1) > 0 else 1.0
-        averaged = by_weight and reduction == "mean"
-        return Reference(name, call, ratio if averaged else max(w0, w1), reduction == "sum")
-
     if isinstance(loss, str):
-        return reference() if loss in ("cross_entropy", "nll_loss", "bce_with_logits") else None
-    if type(loss) in (nn.CrossEntropyLoss, nn.NLLLoss):
-        if loss.reduction == "none" or loss.ignore_index in (0, 1):
+        known = loss in ("cross_entropy", "nll_loss", "bce_with_logits")
+        return Reference(two_columns=two_columns) if known else None
+    if type(loss) in (nn.CrossEntropyLoss, nn.NLLLoss) and loss.reduction != "none":
+        return Reference(
+            two_columns=two_columns,
+            weights=(1.0, 1.0) if loss.weight is None else (float(loss.weight[0]), float(loss.weight[1])),
+            smoothing=getattr(loss, "label_smoothing", 0.0),
+            reduction=loss.reduction,
+            ignore_index=loss.ignore_index,
+            by_weight=True,
+        )
+    if type(loss) is nn.BCEWithLogitsLoss and loss.reduction != "none":
+        if any(given is not None and given.numel() > 1 for given in (loss.weight, loss.pos_weight)):
             return None
-        w0, w1 = (1.0, 1.0) if loss.weight is None else (float(loss.weight[0]), float(loss.weight[1]))
-        eps = getattr(loss, "label_smoothing", 0.0)
-        return reference(w0=w0, w1=w1, eps=eps, reduction=loss.reduction, by_weight=True)
-    if type(loss) is nn.BCEWithLogitsLoss and loss.weight is None and loss.reduction != "none":
-        w1 = 1.0 if loss.pos_weight is None else float(loss.pos_weight)
-        return reference(w1=w1, reduction=loss.reduction)
+        w = 1.0 if loss.weight is None else float(loss.weight)
+        positive = 1.0 if loss.pos_weight is None else float(loss.pos_weight)
+        if not w > 0:
+            return None
+        return Reference(two_columns=two_columns, weights=(w, w * positive), reduction=loss.reduction)
     return None
+
+
+def shares(targets: Any, labels: Tensor, scores: Tensor, *, two_columns: bool) -> Tensor:
+    """What the targets say of each row, in the form that :class:`Reference` takes; the labels where they are no shares.
+
+    Floats that lie in [0, 1], are nearer to the row's label than to the other class and, in two columns, sum to 1 up
+    to rounding, are soft targets. Any others are a mistake, which shows against the labels.
+    """
+    if not isinstance(targets, Tensor) or not targets.is_floating_point() or targets.numel() != scores.numel():
+        return labels
+    soft = targets.detach() if two_columns else targets.detach().reshape(-1)
+    on = soft[:, 1] if two_columns else soft
+    fit = (soft >= 0).all() & (soft <= 1).all() & ((on - labels).abs() < 0.5).all()
+    if two_columns:
+        fit &= ((soft.sum(1) - 1).abs() <= 2 * torch.finfo(soft.dtype).eps).all()
+    return soft.double() if bool(fit) else labels
 
 
 @dataclass(frozen=True)
 class Family:
-    """What a loss of the user's own turned out to compute; ``cause`` where that is a mistake."""
+    """What a loss of the user's own turned out to compute: ``reference`` where that is right, ``cause`` where not."""
 
     name: str
+    reference: Reference | None = None
     cause: str | None = None
     wanted: str = ""
     example: dict[str, Any] | None = None
@@ -145,9 +192,9 @@ def recognise(
 
     right = "cross entropy" if two_columns else "BCE with logits"
     if matches(lambda z, y: as_bce(margin(z), y).mean()):
-        return Family(f"{right}, averaged")
+        return Family(f"{right}, averaged", Reference(two_columns=two_columns))
     if matches(lambda z, y: as_bce(margin(z), y).sum()):
-        return Family(f"{right}, summed")
+        return Family(f"{right}, summed", Reference(two_columns=two_columns, reduction="sum"))
 
     def example(form: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Any]:
         """The batch on which the loss is farthest from what it should be."""
@@ -169,6 +216,7 @@ def recognise(
     if matches(crossed):
         return Family(
             f"{right} of every row against every label, averaged over all pairs",
+            None,
             "broadcast_targets",
             f"{right} of each row against its own label",
             example(paired),
@@ -176,56 +224,7 @@ def recognise(
     if matches(squashed):
         activation = "softmax" if two_columns else "sigmoid"
         cause = "softmax_before_cross_entropy" if two_columns else "sigmoid_before_bce_with_logits"
-        return Family(f"{right} of {activation}(logits)", cause, f"{right} of the logits themselves", example(paired))
+        return Family(
+            f"{right} of {activation}(logits)", None, cause, f"{right} of the logits themselves", example(paired)
+        )
     return None
-
-
-def training_gaps(two: Callable[[], Any], one: Callable[[], Any], inputs: Tensor, *, seed: int) -> dict[str, float]:
-    """How far the margins of equivalent two-logit and one-logit models part when trained, per optimizer, in float64.
-
-    The models have a ``trunk`` and a linear ``head``. The one-logit head starts as the difference of the two-logit
-    head's rows, and takes twice its step; the trunks start alike and take the same step.
-    """
-    labels = torch.arange(len(inputs)) % 2
-    x = inputs.double() if inputs.is_floating_point() else inputs
-    kinds: dict[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
-        "sgd": lambda groups: torch.optim.SGD(groups),
-        "momentum": lambda groups: torch.optim.SGD(groups, momentum=0.9),
-        "adam": lambda groups: torch.optim.Adam(groups),
-    }
-    gaps: dict[str, float] = {}
-    for name, make in kinds.items():
-        step = 1e-3 if name == "adam" else 1e-2
-        a, b = two().double().train(), one().double().train()
-        b.trunk.load_state_dict(a.trunk.state_dict())
-        with torch.no_grad():
-            b.head.weight.copy_((a.head.weight[1] - a.head.weight[0]).unsqueeze(0))
-            b.head.bias.copy_((a.head.bias[1] - a.head.bias[0]).unsqueeze(0))
-        optimizers = [
-            make(
-                [
-                    {"params": list(m.trunk.parameters()), "lr": step},
-                    {"params": list(m.head.parameters()), "lr": head_step},
-                ]
-            )
-            for m, head_step in ((a, step), (b, 2 * step))
-        ]
-        gap = 0.0
-        for i in range(TRAINING_STEPS):
-            margins = []
-            for model, optimizer in zip((a, b), optimizers, strict=True):
-                torch.manual_seed(seed % 2**32 + i)
-                scores = model(x)
-                two_columns = scores.shape[1] == 2
-                margins.append(margin_of(scores.detach(), two_columns=two_columns))
-                loss = (
-                    F.cross_entropy(scores, labels)
-                    if two_columns
-                    else F.binary_cross_entropy_with_logits(scores[:, 0], labels.double())
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            gap = max(gap, float((margins[0] - margins[1]).abs().max()))
-        gaps[name] = gap
-    return gaps

@@ -10,6 +10,10 @@ from typing import Any, Literal
 Outcome = Literal["passed", "failed", "advice", "inconclusive", "not_applicable", "error", "xfailed", "xpassed"]
 
 
+class LogitFailure(AssertionError):
+    """A check failed. Not raised for exceptions of the model, so that a crash is never an expected failure."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Location:
     """A place in the user's code.
@@ -64,6 +68,32 @@ def passed(measured: str, *, expected: str = "", evidence: Mapping[str, Any] | N
 def inconclusive(measured: str, *, expected: str = "", evidence: Mapping[str, Any] | None = None) -> Verdict:
     """The evidence does not decide."""
     return Verdict(outcome="inconclusive", measured=measured, expected=expected, evidence=evidence or {})
+
+
+def failed(
+    measured: str,
+    *,
+    expected: str = "",
+    cause: str | None = None,
+    counterexample: Mapping[str, Any] | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """The property does not hold."""
+    return Verdict(
+        outcome="failed",
+        measured=measured,
+        expected=expected,
+        cause=cause,
+        counterexample=counterexample,
+        evidence=evidence or {},
+    )
+
+
+def advice(
+    measured: str, *, expected: str = "", cause: str | None = None, evidence: Mapping[str, Any] | None = None
+) -> Verdict:
+    """True and worth saying, and no failure unless ``--logit-strict`` makes it one."""
+    return Verdict(outcome="advice", measured=measured, expected=expected, cause=cause, evidence=evidence or {})
 
 
 def not_applicable(reason: str) -> Verdict:

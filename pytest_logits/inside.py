@@ -178,6 +178,6 @@ def _over_batch(
     )
     for made in forms:
         ratios = [value / float(made(scores)) for value, scores in zip(values, draws, strict=True)]
-        if ratios[0] > 0 and all(math.isclose(ratio, ratios[0], rel_tol=OFF) for ratio in ratios):
+        if 0 < ratios[0] < math.inf and all(math.isclose(ratio, ratios[0], rel_tol=OFF) for ratio in ratios):
             return "softmax_over_wrong_dim"
     return None

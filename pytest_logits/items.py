@@ -1,4 +1,4 @@
-"""Models and checks as pytest nodes: ``<file>::<model>::<check>``."""
+"""Models, losses and checks as pytest nodes: ``<file>::<model>::<check>``, ``<file>::<loss>::<check>``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ import pytest
 
 import pytest_logits
 from pytest_logits.check_registry import Check
-from pytest_logits.finding import Passes, Result, Verdict
-from pytest_logits.model import ModelSpec
-from pytest_logits.report import failure_text
+from pytest_logits.finding import LogitFailure, Passes, Result, Verdict
+from pytest_logits.model import Spec
+from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import reproduce, run_check
 from pytest_logits.settings import Settings
 
 OURS = Path(pytest_logits.__file__).parent
 SKIPPED = ("inconclusive", "not_applicable")
-
-
-class LogitFailure(AssertionError):
-    """A check failed. Not raised for exceptions of the model, so that a crash is never an expected failure."""
 
 
 class LogitItem(pytest.Item):
@@ -39,7 +35,7 @@ class LogitItem(pytest.Item):
         decide: Callable[[], Verdict],
         passes: Callable[[], Passes],
         expected_failure: str | None = None,
-        spec: ModelSpec | None = None,
+        spec: Spec | None = None,
         options: tuple[str, ...] = (),
         strict: bool = False,
         **kwargs: Any,
@@ -80,11 +76,13 @@ class LogitItem(pytest.Item):
         if run.error is not None:
             raise run.error
         if run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict):
-            raise LogitFailure(failure_text(run.result))
+            raise LogitFailure(self.text_of(run.result))
         if run.result.outcome in SKIPPED:
-            verdict = run.result.verdict
-            expected = f"; expected {verdict.expected}" if verdict.expected else ""
-            pytest.skip(f"{run.result.outcome.replace('_', ' ')}: {verdict.measured}{expected}")
+            pytest.skip(skip_reason(run.result))
+
+    def text_of(self, result: Result) -> str:
+        """A failure in words."""
+        return failure_text(result)
 
     def _pasteable_id(self) -> str:
         """The node id with its file as seen from where pytest was started, which is how pytest reads its arguments."""
@@ -113,7 +111,7 @@ class LogitItem(pytest.Item):
 class ModelCollector(pytest.Collector):
     """The checks of one registered model."""
 
-    def __init__(self, *, spec: ModelSpec, make_items: ItemMaker, **kwargs: Any) -> None:
+    def __init__(self, *, spec: Spec, make_items: ItemMaker, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.make_items = make_items
@@ -126,7 +124,7 @@ class ModelCollector(pytest.Collector):
 class LogitFile(pytest.File):
     """A file that registers models: conftest.py, pyproject.toml, or any module that was imported."""
 
-    def __init__(self, *, specs: Iterable[ModelSpec], make_items: ItemMaker, **kwargs: Any) -> None:
+    def __init__(self, *, specs: Iterable[Spec], make_items: ItemMaker, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.specs = tuple(specs)
         self.make_items = make_items
@@ -149,10 +147,10 @@ class GeneratedCollector(pytest.Collector):
         return self._items(self)
 
 
-ItemMaker = Callable[[pytest.Collector, ModelSpec], Iterable[LogitItem]]
+ItemMaker = Callable[[pytest.Collector, Spec], Iterable[LogitItem]]
 
 
-def model_collector(parent: pytest.Collector, spec: ModelSpec, make_items: ItemMaker) -> ModelCollector:
+def model_collector(parent: pytest.Collector, spec: Spec, make_items: ItemMaker) -> ModelCollector:
     """The collector of one model under the file that registered it."""
     collector: ModelCollector = ModelCollector.from_parent(parent, name=spec.name, spec=spec, make_items=make_items)
     return collector

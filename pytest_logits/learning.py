@@ -282,6 +282,8 @@ class LearningRun:
         floors = {region: self.stakes.floor(region) for region in regions}
         if self.subject.region == "bounded":
             floors["bounded"] = self.stakes.floor("bounded", self.subject.scan.bound)
+        if self.subject.region == "stretched":
+            floors["stretched"] = self.stakes.floor("stretched")
         if self.subject.region == "sphere":
             floors["sphere"] = self.stakes.floor("sphere", self.subject.scan.longest)
         return floors

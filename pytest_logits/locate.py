@@ -28,6 +28,7 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
+from pytest_logits.loss_subject import LossSubject
 from pytest_logits.structures import tensors_in
 from pytest_logits.subject import Subject
 
@@ -144,6 +145,23 @@ def activation_place(subject: Subject, *, amount: float) -> Location | None:
     return None if place is None else at(*place, note=note)
 
 
+def pooled_from(subject: Subject) -> int:
+    """How many numbers, none of them negative, each score is pooled from by the operation that makes the scores.
+
+    1 where that operation takes no more numbers than it gives, as an activation does, or takes negative ones.
+    """
+    model = evaluating(subject.fresh())
+    seed_everything(subject.seed("locate"))
+    inputs = subject.inputs(SCAN_ROWS, "scan")
+    with torch.no_grad():
+        final, operations = record(lambda: subject.logits_of(model, inputs), size=subject.sample_logits.numel())
+    operation = producer(operations, final)
+    source = operation.source if operation is not None else None
+    if source is None or bool((source < 0).any()):
+        return 1
+    return max(1, source.numel() // final.numel())
+
+
 def reshape_place(subject: Subject, count: int) -> Location | None:
     """Where the batch axis is lost: the last call that is given ``count`` rows and returns another number."""
     model = evaluating(subject.fresh())
@@ -254,7 +272,7 @@ def _noting(function: Any, name: str, places: list[tuple[str, tuple[str, int]]])
     return noted
 
 
-def loss_place(subject: Subject) -> Location | None:
+def loss_place(subject: Subject | LossSubject) -> Location | None:
     """Where a loss of the user's own is defined."""
     loss = subject.loss_object
     return definition(type(loss).forward if isinstance(loss, nn.Module) else loss, "defined here")

@@ -1,4 +1,4 @@
-"""What a user says of a model: the arguments of ``register``, validated at once. Imports no torch."""
+"""What a user says of a model, or of a loss by itself: the arguments, validated at once. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ TASKS = ("multiclass", "binary", "multilabel")
 LOSSES = ("cross_entropy", "bce_with_logits", "nll_loss", "bce")
 TARGETS = ("index", "float_index", "column", "onehot", "multihot", "signed")
 LOSS_TAKES = ("logits", "output")
+REDUCTIONS = ("mean", "sum", "none")
 REQUIRED = ("num_classes",)
 
 # What a user passes in is called with tensors and modules, which this module must not import.
@@ -22,7 +23,7 @@ Factory: TypeAlias = Callable[..., Any]
 
 
 class RegistrationError(ValueError):
-    """A model was registered with arguments that cannot be right; says which, where, and the nearest valid one."""
+    """A model or check is declared with wrong arguments; says which, where, and the nearest valid one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,33 @@ class ModelSpec:
     optimizer: Callable[..., Any] | None = None
     train_step: Callable[..., Any] | None = None
     frozen: tuple[str, ...] = ()
+    equivalent_to: str | None = None
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 ARGUMENTS = tuple(name for name in ModelSpec.__dataclass_fields__ if name not in ("factory", "file", "line"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec:
+    """A loss registered by itself. The fields are the arguments of :func:`pytest_logits.register_loss`, with its place.
+
+    ``loss`` is ``(logits, targets) -> scalar or rows``, a module, or a class of modules that is made without arguments.
+    """
+
+    loss: Callable[..., Any]
+    name: str
+    file: Path
+    line: int
+    task: str = "multiclass"
+    num_classes: int | None = None
+    targets: str | Callable[..., Any] | None = None
+    reduction: str | None = None
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+
+LOSS_ARGUMENTS = tuple(name for name in LossSpec.__dataclass_fields__ if name not in ("loss", "file", "line"))
+Spec: TypeAlias = ModelSpec | LossSpec
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -80,10 +104,9 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     for required in REQUIRED:
         if required not in given:
             complain(f"argument {required!r} is required")
-    if not callable(factory):
+    if not callable(factory) and not hasattr(factory, "initialize"):
         complain(f"the factory must be callable with no arguments, or a module; got {_kind(factory)}")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
-        complain(f"name={name!r} must consist of letters, digits, '_', '-' and '.'; pass name='...'")
+    _check_name(complain, name)
 
     _check_integer(complain, "num_classes", given["num_classes"], minimum=1)
     _check_choice(complain, "task", given.get("task", "multiclass"), TASKS)
@@ -100,14 +123,8 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
     for argument in ("inputs", "logits", "predict", "batches", "optimizer", "train_step"):
         if argument in given and not callable(given[argument]):
             complain(f"{argument}= must be callable; got {_kind(given[argument])}")
-    for argument, choices in (("loss", LOSSES), ("targets", TARGETS)):
-        value = given.get(argument)
-        if isinstance(value, str):
-            _check_choice(complain, argument, value, choices)
-        elif value is not None and not callable(value):
-            complain(f"{argument}= must be one of {', '.join(choices)}, or callable; got {_kind(value)}")
-    if given.get("targets") == "multihot" and given.get("task") != "multilabel":
-        complain("targets='multihot' needs task='multilabel'; for one class per example it is targets='onehot'")
+    _check_named_or_callable(complain, "loss", given.get("loss"), LOSSES)
+    _check_targets(complain, given)
     if given.get("task") == "binary" and given["num_classes"] > 2:
         complain(f"task='binary' has two classes; got num_classes={given['num_classes']}")
     _check_choice(complain, "loss_takes", given.get("loss_takes", "logits"), LOSS_TAKES)
@@ -115,8 +132,44 @@ def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, An
         complain("loss_takes='output' hands the loss what the model returns: it needs loss=(output, targets) -> scalar")
     if "frozen" in given:
         given["frozen"] = _patterns(complain, given["frozen"])
+    _check_equivalent(complain, name, given.get("equivalent_to"))
     _check_expected_failures(complain, given.get("expected_failures", {}))
     return ModelSpec(factory=factory, name=name, file=file, line=line, **given)
+
+
+def make_loss_spec(loss: Any, *, file: Path, line: int, arguments: Mapping[str, Any]) -> LossSpec:
+    """Validate the arguments of ``register_loss`` and build the spec, or raise :class:`RegistrationError`."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    name = given.pop("name", None) or _default_name(getattr(loss, "func", loss))
+    complain = _Complaint(name=name, file=file, line=line)
+    for unknown in (name for name in given if name not in LOSS_ARGUMENTS):
+        complain(f"unknown argument {unknown!r}; {nearest(unknown, LOSS_ARGUMENTS)}")
+    if not callable(loss):
+        complain(f"the loss must be a function (logits, targets) -> scalar, or a module; got {_kind(loss)}")
+    _check_name(complain, name)
+    _check_choice(complain, "task", given.get("task", "multiclass"), TASKS)
+    if "num_classes" in given:
+        _check_integer(complain, "num_classes", given["num_classes"], minimum=1)
+        if given.get("task") == "binary" and given["num_classes"] > 2:
+            complain(f"task='binary' has two classes; got num_classes={given['num_classes']}")
+    _check_targets(complain, given)
+    if "reduction" in given:
+        _check_choice(complain, "reduction", given["reduction"], REDUCTIONS)
+    _check_expected_failures(complain, given.get("expected_failures", {}))
+    return LossSpec(loss=loss, name=name, file=file, line=line, **given)
+
+
+def require_known_checks(spec: Spec, names: Iterable[str]) -> None:
+    """Hold ``expected_failures=`` against the names of all checks, once those of the user's own are declared.
+
+    Raises:
+        RegistrationError: one of them is no check.
+    """
+    known = list(names)
+    complain = _Complaint(name=spec.name, file=spec.file, line=spec.line)
+    for check in spec.expected_failures:
+        if check not in known:
+            complain(f"expected_failures names {check!r}, which is no check; {nearest(check, known)}")
 
 
 @dataclass(frozen=True)
@@ -148,6 +201,24 @@ def _check_choice(complain: _Complaint, argument: str, value: Any, choices: tupl
         complain(f"{argument}={value!r} is not known; {nearest(str(value), choices)}")
 
 
+def _check_name(complain: _Complaint, name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
+        complain(f"name={name!r} must consist of letters, digits, '_', '-' and '.'; pass name='...'")
+
+
+def _check_named_or_callable(complain: _Complaint, argument: str, value: Any, choices: tuple[str, ...]) -> None:
+    if isinstance(value, str):
+        _check_choice(complain, argument, value, choices)
+    elif value is not None and not callable(value):
+        complain(f"{argument}= must be one of {', '.join(choices)}, or callable; got {_kind(value)}")
+
+
+def _check_targets(complain: _Complaint, given: Mapping[str, Any]) -> None:
+    _check_named_or_callable(complain, "targets", given.get("targets"), TARGETS)
+    if given.get("targets") == "multihot" and given.get("task") != "multilabel":
+        complain("targets='multihot' needs task='multilabel'; for one class per example it is targets='onehot'")
+
+
 def _shape(complain: _Complaint, value: Any) -> tuple[int, ...]:
     sizes = (value,) if isinstance(value, int) else value
     if not isinstance(sizes, tuple | list) or any(
@@ -167,13 +238,21 @@ def _patterns(complain: _Complaint, value: Any) -> tuple[str, ...]:
     return tuple(patterns)
 
 
+def _check_equivalent(complain: _Complaint, name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not value:
+        complain(f"equivalent_to= must be the name of another registered model; got {_kind(value)}")
+    if value == name:
+        complain(f"equivalent_to={value!r} is the model itself; it must name another one")
+
+
 def _check_expected_failures(complain: _Complaint, value: Any) -> None:
     if not isinstance(value, Mapping):
         complain(f"expected_failures= maps a check's name to the reason; got {_kind(value)}")
-    names = builtin_check_names() if value else []
     for check, reason in value.items():
-        if check not in names:
-            complain(f"expected_failures names {check!r}, which is no check; {nearest(str(check), names)}")
+        if not isinstance(check, str):
+            complain(f"expected_failures= maps a check's name to the reason; got {_kind(check)} for a name")
         if not isinstance(reason, str) or not reason.strip():
             complain(f"expected_failures[{check!r}] needs a reason, in words; got {_kind(reason)}")
 

@@ -1,4 +1,4 @@
-"""The models that this process has been told of, in the order it was told. Imports no torch."""
+"""The models and losses that this process has been told of, in the order it was told. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,20 +10,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from pytest_logits.model import ARGUMENTS, ModelSpec, RegistrationError, caller, make_spec, nearest
+from pytest_logits.model import (
+    ARGUMENTS,
+    LOSS_ARGUMENTS,
+    LossSpec,
+    ModelSpec,
+    RegistrationError,
+    Spec,
+    caller,
+    make_loss_spec,
+    make_spec,
+    nearest,
+)
 
-_registered: dict[tuple[Path, str], ModelSpec] = {}
+_registered: dict[tuple[Path, str], Spec] = {}
+
+# The tables of pyproject.toml, and what a table in them is.
+KINDS = {"models": "model", "losses": "loss"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def registered_models() -> tuple[ModelSpec, ...]:
     """Every registered model, in order of registration."""
+    return tuple(spec for spec in _registered.values() if isinstance(spec, ModelSpec))
+
+
+def registered_losses() -> tuple[LossSpec, ...]:
+    """Every loss that is registered by itself, in order of registration."""
+    return tuple(spec for spec in _registered.values() if isinstance(spec, LossSpec))
+
+
+def registered() -> tuple[Spec, ...]:
+    """Models and losses, in order of registration."""
     return tuple(_registered.values())
 
 
-def add(spec: ModelSpec) -> None:
-    """Add one model. The same line run again (a module imported twice) replaces; another line is an error."""
+def add(spec: Spec) -> None:
+    """Add one model or loss. The same line run again (a module imported twice) replaces; another line is an error."""
     key = (spec.file, spec.name)
     known = _registered.get(key)
     if known is not None and known.line != spec.line:
@@ -32,6 +56,52 @@ def add(spec: ModelSpec) -> None:
             f"the name is taken by line {known.line} of the same file; pass another name="
         )
     _registered[key] = spec
+
+
+def equivalent_of(spec: ModelSpec) -> ModelSpec:
+    """The model that ``equivalent_to=`` of ``spec`` names: the one of the same file, else the only one of that name.
+
+    Raises:
+        RegistrationError: there is none, there are several in other files, or the two cannot be compared.
+    """
+    wanted, said = spec.equivalent_to, f"cannot pair {spec.name!r} ({spec.file}:{spec.line}): "
+    others = [other for other in registered_models() if (other.file, other.name) != (spec.file, spec.name)]
+    named = [other for other in others if other.name == wanted]
+    found = [other for other in named if other.file == spec.file] or named
+    if not found:
+        names = [other.name for other in others]
+        hint = nearest(str(wanted), names) if names else "no other model is registered"
+        raise RegistrationError(f"{said}equivalent_to={wanted!r} is no registered model; {hint}")
+    if len(found) > 1:
+        files = ", ".join(str(other.file) for other in found)
+        raise RegistrationError(f"{said}equivalent_to={wanted!r} is registered in several files: {files}")
+    other = found[0]
+    for argument in ("input_shape", "vocab_size"):
+        ours, theirs = getattr(spec, argument), getattr(other, argument)
+        if spec.inputs is None and other.inputs is None and ours != theirs:
+            raise RegistrationError(f"{said}{argument}={ours!r}, and {theirs!r} in equivalent_to={wanted!r}")
+    ours, theirs = _kind_of_labels(spec), _kind_of_labels(other)
+    if ours != theirs:
+        raise RegistrationError(f"{said}it classifies into {ours}, and equivalent_to={wanted!r} into {theirs}")
+    return other
+
+
+def require_pairs() -> None:
+    """Every ``equivalent_to=`` names a model that can be compared.
+
+    Raises:
+        RegistrationError: of the first that does not.
+    """
+    for spec in registered_models():
+        if spec.equivalent_to is not None:
+            equivalent_of(spec)
+
+
+def _kind_of_labels(spec: ModelSpec) -> str:
+    """One logit and two logits are two classes."""
+    if spec.task == "multilabel":
+        return f"{spec.num_classes} independent labels"
+    return f"{2 if spec.task == 'binary' else spec.num_classes} classes"
 
 
 @contextmanager
@@ -66,6 +136,7 @@ def register(
     optimizer: Callable[..., Any] | None = ...,
     train_step: Callable[..., Any] | None = ...,
     frozen: str | tuple[str, ...] | list[str] | None = ...,
+    equivalent_to: str | None = ...,
     expected_failures: Mapping[str, str] | None = ...,
 ) -> Callable[[F], F]: ...
 def register(factory: Any = None, /, **arguments: Any) -> Any:
@@ -95,6 +166,8 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
         optimizer: ``(model) -> torch.optim.Optimizer``.
         train_step: ``(model, optimizer, x, y) -> loss``: one step of training as you write it, y as the loss gets it.
         frozen: names of parameters, or patterns such as ``"backbone.*"``, that are meant not to train.
+        equivalent_to: the name of another registered model that is the same function of its parameters: a refactored
+            copy, or a model of two logits where this one has a single one, and the other way round.
         expected_failures: ``{check: reason}``: these checks may fail, for the reason given, and must not pass.
 
     Raises:
@@ -112,6 +185,49 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
     if "num_classes" not in arguments or any(name not in ARGUMENTS for name in arguments):
         # Before the decorator is applied: the mistake is in this call, so this call is where it is reported.
         make_spec(decorate, file=file, line=line, arguments={"name": "the model", **arguments})
+    return decorate
+
+
+@overload
+def register_loss(loss: F, /, **arguments: Any) -> F: ...
+@overload
+def register_loss(
+    *,
+    name: str | None = ...,
+    task: str | None = ...,
+    num_classes: int | None = ...,
+    targets: str | Callable[..., Any] | None = ...,
+    reduction: str | None = ...,
+    expected_failures: Mapping[str, str] | None = ...,
+) -> Callable[[F], F]: ...
+def register_loss(loss: Any = None, /, **arguments: Any) -> Any:
+    """Register a loss by itself with the checks. A decorator, or a plain call with the loss first.
+
+    Args:
+        loss: ``(logits, targets) -> scalar`` or rows; an ``nn.Module``, which is copied; or a class of modules
+            that is made without arguments. Logits are float32 (N, K), or (N,) for a binary task.
+        name: the item's name; by default the function's or class's ``__name__``.
+        task: ``"multiclass"``, ``"binary"`` (one logit) or ``"multilabel"``, as for ``register``.
+        num_classes: the number of classes K that the loss is made for; by default any, or what it turns out to take.
+        targets: how labels are encoded for the loss, as for ``register``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` (one value per row); by default found by probing.
+        expected_failures: ``{check: reason}``, as for ``register``.
+
+    Raises:
+        RegistrationError: names the argument, the nearest valid one, and the caller's file and line.
+    """
+    file, line = caller(1)
+    if loss is not None:
+        add(make_loss_spec(loss, file=file, line=line, arguments=arguments))
+        return loss
+
+    def decorate(function: Any) -> Any:
+        add(make_loss_spec(function, file=file, line=line, arguments=arguments))
+        return function
+
+    if any(name not in LOSS_ARGUMENTS for name in arguments):
+        # Before the decorator is applied: the mistake is in this call, so this call is where it is reported.
+        make_loss_spec(decorate, file=file, line=line, arguments={"name": "the loss", **arguments})
     return decorate
 
 
@@ -156,7 +272,9 @@ def load_factory(reference: str, rootpath: Path) -> Any:
 
 
 def add_from_pyproject(pyproject: Path) -> None:
-    """Register the models of ``[tool.pytest-logits.models.<name>]``. A missing file or table registers nothing.
+    """Register what stands in ``[tool.pytest-logits.models.<name>]`` and ``[tool.pytest-logits.losses.<name>]``.
+
+    A missing file or table registers nothing.
 
     pytest itself requires tomli where Python has no tomllib, so this adds no dependency.
     """
@@ -171,28 +289,35 @@ def add_from_pyproject(pyproject: Path) -> None:
         ours = tomllib.loads(text).get("tool", {}).get("pytest-logits", {})
     except tomllib.TOMLDecodeError as error:
         raise RegistrationError(f"cannot read {pyproject}: {error}") from None
-    tables = ours.get("models", {}) if isinstance(ours, dict) else None
-    if not isinstance(tables, dict):
-        raise RegistrationError(f"[tool.pytest-logits.models] in {pyproject} must be a table of tables, one per model")
-    for name, table in tables.items():
-        header = _header_line(text, name)
-        if not isinstance(table, dict):
-            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): it must be a table")
-        arguments = dict(table)
-        reference = arguments.pop("factory", None)
-        if not isinstance(reference, str):
+    for kind, make in (("models", make_spec), ("losses", make_loss_spec)):
+        tables = ours.get(kind, {}) if isinstance(ours, dict) else None
+        if not isinstance(tables, dict):
             raise RegistrationError(
-                f"cannot register {name!r} ({pyproject}:{header}): factory = 'pkg.mod:name' is required"
+                f"[tool.pytest-logits.{kind}] in {pyproject} must be a table of tables, one per {KINDS[kind]}"
             )
-        try:
-            factory = load_factory(reference, pyproject.parent)
-        except RegistrationError as error:
-            raise RegistrationError(f"cannot register {name!r} ({pyproject}:{header}): {error}") from error
-        add(make_spec(factory, file=pyproject.resolve(), line=header, arguments={"name": name, **arguments}))
+        for name, table in tables.items():
+            place = pyproject.resolve(), _header_line(text, kind, name)
+            factory, arguments = _factory_of(name, table, *place)
+            add(make(factory, file=place[0], line=place[1], arguments={"name": name, **arguments}))
 
 
-def _header_line(text: str, name: str) -> int:
-    """The line of ``[tool.pytest-logits.models.<name>]``, 1 where the table is written in another form."""
+def _factory_of(name: str, table: Any, pyproject: Path, header: int) -> tuple[Any, dict[str, Any]]:
+    """What a table's ``factory`` names, and the table's other keys."""
+    where = f"cannot register {name!r} ({pyproject}:{header})"
+    if not isinstance(table, dict):
+        raise RegistrationError(f"{where}: it must be a table")
+    arguments = dict(table)
+    reference = arguments.pop("factory", None)
+    if not isinstance(reference, str):
+        raise RegistrationError(f"{where}: factory = 'pkg.mod:name' is required")
+    try:
+        return load_factory(reference, pyproject.parent), arguments
+    except RegistrationError as error:
+        raise RegistrationError(f"{where}: {error}") from error
+
+
+def _header_line(text: str, kind: str, name: str) -> int:
+    """The line of ``[tool.pytest-logits.<kind>.<name>]``, 1 where the table is written in another form."""
     quoted = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
-    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*models\s*\.\s*{quoted}\s*\]")
+    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*{kind}\s*\.\s*{quoted}\s*\]")
     return next((number for number, row in enumerate(text.splitlines(), 1) if header.match(row)), 1)

@@ -1,16 +1,17 @@
 """The user's own training step and optimizer, run as they are and watched from outside.
 
 Hooks on the parameters see every gradient that a backward pass brings, a hook on the optimizer sees what it steps with,
-and a hook on the model counts forward passes and the mode they run in. Nothing of the user's is changed but, for a
-proof, the sign of the gradients or the step size.
+and hooks on the model count forward passes, note the mode they run in, and see the gradient that the step's own loss
+gives the logits. Nothing of the user's is changed but, for a proof, the sign of the gradients or the step size.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,11 +34,19 @@ DEFAULT_STEP_SIZE = 1e-2
 
 @dataclass
 class Taken:
-    """One call of ``optimizer.step``: the gradients it was given, those that came in since the last, and the batch."""
+    """One call of ``optimizer.step``: the gradients it was given, and those that came in since the last, each flat."""
 
-    given: Tensor
-    incoming: Tensor
-    before: Tensor
+    given: list[Tensor]
+    incoming: list[Tensor]
+
+
+@dataclass
+class Pulled:
+    """The logits of one forward pass of a step, its targets, and the gradient of the step's loss, None if none came."""
+
+    logits: Tensor
+    targets: Any
+    gradient: Tensor | None = None
 
 
 @dataclass
@@ -46,19 +55,23 @@ class OwnRun:
 
     ``first`` and ``last`` are the registered loss on all batches before and after them, in train mode from the same
     random state, so that only the parameters make the difference. ``returned`` is what the first step returned, and
-    ``registered`` the registered loss of the same batch from the same random state. ``modes`` tells of each step
-    whether a forward pass with a graph ran in train mode; None where there was none. ``unchanged`` and ``changed`` are
-    trainable parameters; ``missing`` are not in the optimizer, ``foreign`` are in it and not in the model.
+    ``registered`` the registered loss of the same batch from the same random state. ``pulled`` has the gradients that
+    the first steps' losses give the logits. ``modes`` tells of each step whether a forward pass with a graph ran in
+    train mode; None where there was none. ``unchanged`` and ``changed`` are trainable parameters; ``missing`` are not
+    in the optimizer, ``foreign`` are in it and not in the model. ``climb`` is the cosine of what the first step moves
+    the parameters by and its gradients: 1 straight uphill, -1 downhill, 0 where nothing moves.
     """
 
     first: float = math.nan
     last: float = math.nan
     steps: int = 0
     taken: list[Taken] = field(default_factory=list)
+    pulled: list[Pulled] = field(default_factory=list)
     returned: float | None = None
     registered: float = math.nan
     modes: list[bool | None] = field(default_factory=list)
     stepped: int = 0
+    climb: float = 0.0
     unchanged: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     connected: set[str] = field(default_factory=set)
@@ -86,6 +99,37 @@ class OwnTraining:
         if not isinstance(targets, Tensor) or len(targets) != count:
             return [(run.batch.inputs, targets)]
         return [(index_rows(run.batch.inputs, half, count), targets[half]) for half in halves]
+
+    @cached_property
+    def watched(self) -> tuple[str, ...]:
+        """The names of the parameters whose gradients are kept, in their order in ``Taken``."""
+        return tuple(name for name, _ in _smallest(self.subject.trainable(self.subject.fresh())))
+
+    @cached_property
+    def fed(self) -> list[tuple[Any, Any]]:
+        """The batches as the model and the registered loss take them; a step may convert its own first.
+
+        Raises:
+            DoesNotApply: the loss takes them only after the step has converted them.
+        """
+        if self.subject.spec.batches is None:
+            return self.batches
+        found = fed_batches(self.subject)
+        if self.subject.spec.train_step is not None:
+            x, y = found[0]
+            try:
+                with torch.no_grad():
+                    output = self.subject.forward(self.subject.fresh(), x)
+                    self.subject.loss_on_targets(output, self.subject.extract(output), y)
+            except SubjectError:
+                raise
+            except Exception as error:
+                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise DoesNotApply(
+                    f"the registered loss cannot be computed on your batches as they are: {said}. If train_step= "
+                    "converts them, let batches= give them converted"
+                ) from error
+        return found
 
     def optimizer_of(self, model: nn.Module) -> torch.optim.Optimizer:
         """The user's optimizer for this copy; where none is registered SGD, which takes sparse gradients as well.
@@ -126,7 +170,7 @@ class OwnTraining:
         subject, seen = self.subject, OwnRun()
         # The suite's batch comes with the shared training run, which must be made here: with gradients, and before the
         # random state is set.
-        _ = self.batches
+        _ = self.fed
         model = subject.fresh() if model is None else model
         optimizer = self.optimizer_of(model)
         for group in optimizer.param_groups:
@@ -137,13 +181,18 @@ class OwnTraining:
         seen.missing = tuple(name for name, p in named.items() if id(p) not in held)
         seen.foreign = len(held - {id(p) for p in model.parameters()})
         start = {name: p.detach().clone() for name, p in named.items()}
-        seen.first, seen.registered = self._reference_loss(model), self._reference_loss(model, self.batches[:1])
+        seen.first, seen.registered = self._reference_loss(model), self._reference_loss(model, slice(1))
         seed_everything(subject.seed("own training"))
         with _Watch(subject, model, optimizer, named, seen, flip=flip) as watch:
             for x, y in itertools.islice(itertools.cycle(self.batches), steps):
-                watch.expect_step()
-                returned = self._step(model, optimizer, x, y)
-                seen.returned = _number(returned) if seen.steps == 0 else seen.returned
+                # A step may change its batch in place, and the next round would see that.
+                x, y = copy.deepcopy((x, y))
+                watch.expect_step(y)
+                before = watch.parameters() if seen.steps == 0 else None
+                returned = self.step(model, optimizer, x, y)
+                if before is not None:
+                    seen.returned = _number(returned)
+                    seen.climb = _cosine(watch.parameters() - before, watch.gradients())
                 seen.steps += 1
                 subject.tell(f"your training step {seen.steps} of {steps}")
         seen.last = self._reference_loss(model)
@@ -151,7 +200,8 @@ class OwnTraining:
         seen.changed = tuple(name for name in named if name not in seen.unchanged)
         return seen
 
-    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
+    def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
+        """One of the user's steps, their library's, or the registered loss with their optimizer."""
         if self.subject.spec.train_step is not None:
             return self.subject.spec.train_step(model, optimizer, x, y)
         if self.subject.train_step is not None:
@@ -182,14 +232,14 @@ class OwnTraining:
                 f"training_step cannot be called by itself with a batch (x, y): {said}; pass train_step= or batches="
             ) from error
 
-    def _reference_loss(self, model: nn.Module, batches: list[tuple[Any, Any]] | None = None) -> float:
+    def _reference_loss(self, model: nn.Module, batches: slice = slice(None)) -> float:
         modes = [(module, module.training) for module in model.modules()]
         buffers = {name: b.clone() for name, b in model.named_buffers()}
         model.train()
         seed_everything(self.subject.seed("own training"))
         values = []
         with torch.no_grad():
-            for x, y in batches or self.batches:
+            for x, y in self.fed[batches]:
                 output = self.subject.forward(model, x)
                 values.append(float(self.subject.loss_on_targets(output, self.subject.extract(output), y)))
             for name, buffer in model.named_buffers():
@@ -218,19 +268,32 @@ class _Watch:
         self.watched = dict(_smallest(named))
         self.incoming = {name: torch.zeros_like(p) for name, p in self.watched.items()}
         self._fresh_backward = False
+        self._targets: Any = None
         self._handles: list[Any] = []
 
     def __enter__(self) -> _Watch:
-        self._handles.append(self.model.register_forward_pre_hook(self._on_forward))
+        if not isinstance(self.model, torch.jit.ScriptModule):
+            self._handles.append(self.model.register_forward_pre_hook(self._on_forward))
+            self._handles.append(self.model.register_forward_hook(self._on_output))
         for name, p in self.named.items():
             self._handles.append(p.register_hook(lambda gradient, name=name: self._on_gradient(name, gradient)))
         self._handles.append(self.optimizer.register_step_pre_hook(self._on_step))
         return self
 
-    def expect_step(self) -> None:
+    def expect_step(self, targets: Any) -> None:
         """A new step begins; its first gradient belongs to a backward pass that is not counted yet."""
         self.seen.modes.append(None)
         self._fresh_backward = True
+        self._targets = targets
+
+    def parameters(self) -> Tensor:
+        """The numbers of the watched parameters, flat."""
+        return torch.cat(_flat(self.watched.values()))
+
+    def gradients(self) -> Tensor:
+        """What the first backward passes brought, up to the first call of the optimizer if there was one."""
+        taken = self.seen.taken[0].incoming if self.seen.taken else _flat(self.incoming.values())
+        return torch.cat(taken)
 
     def __exit__(self, *raised: object) -> None:
         for handle in self._handles:
@@ -241,6 +304,24 @@ class _Watch:
         if torch.is_grad_enabled():
             self.seen.modes[-1] = bool(self.seen.modes[-1]) or model.training
             self._fresh_backward = True
+
+    def _on_output(self, model: nn.Module, inputs: Any, output: Any) -> None:
+        if not torch.is_grad_enabled() or len(self.seen.pulled) >= MOST_BATCHES:
+            return
+        try:
+            logits = self.subject.extract(output)
+        except SubjectError:
+            # In train mode it may return its loss, or boxes.
+            return
+        if not logits.requires_grad:
+            return
+        pulled = Pulled(logits.detach().clone(), copy.deepcopy(self._targets))
+
+        def note(gradient: Tensor) -> None:
+            pulled.gradient = gradient.detach() + (0 if pulled.gradient is None else pulled.gradient)
+
+        self.seen.pulled.append(pulled)
+        logits.register_hook(note)
 
     def _on_gradient(self, name: str, gradient: Tensor) -> Tensor | None:
         if self._fresh_backward:
@@ -256,14 +337,8 @@ class _Watch:
         self.seen.stepped += 1
         closure = next(iter(args[1:]), kwargs.get("closure"))
         if closure is None and len(self.seen.taken) < MOST_BATCHES:
-            gradients = [torch.zeros_like(p) if p.grad is None else _dense(p.grad) for p in self.watched.values()]
-            self.seen.taken.append(
-                Taken(
-                    given=_flat(gradients),
-                    incoming=_flat(list(self.incoming.values())),
-                    before=_flat([p.detach() for p in self.watched.values()]),
-                )
-            )
+            given = [torch.zeros_like(p) if p.grad is None else _dense(p.grad) for p in self.watched.values()]
+            self.seen.taken.append(Taken(given=_flat(given), incoming=_flat(self.incoming.values())))
         for total in self.incoming.values():
             total.zero_()
 
@@ -278,6 +353,11 @@ def _smallest(named: dict[str, nn.Parameter]) -> Iterator[tuple[str, nn.Paramete
         yield name, p
 
 
+def _cosine(one: Tensor, other: Tensor) -> float:
+    size = float(one.norm() * other.norm())
+    return float(one @ other) / size if size > 0 else 0.0
+
+
 def _number(returned: Any) -> float | None:
     """What a step returned, as a number; None where it is none."""
     if isinstance(returned, Tensor) and returned.numel() == 1:
@@ -289,8 +369,40 @@ def _dense(gradient: Tensor) -> Tensor:
     return gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
 
 
-def _flat(tensors: list[Tensor]) -> Tensor:
-    return torch.cat([t.double().flatten().clone() for t in tensors]) if tensors else torch.zeros(0)
+def _flat(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [t.detach().double().flatten().clone() for t in tensors]
+
+
+def fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
+    """The user's batches with x as the model gets it: where it refuses x as it is, what the user's step makes of it."""
+    return subject.remember("fed batches", lambda: _fed_batches(subject))
+
+
+def _fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
+    batches = users_batches(subject)
+    step, model = subject.spec.train_step, subject.fresh()
+    if step is None or isinstance(model, torch.jit.ScriptModule):
+        return batches
+    try:
+        subject.scores(model, batches[0][0], purpose="batches")
+    except SubjectError:
+        raise
+    except Exception:
+        # What is wrong with it the step may mend: the model's own words come from the step where it does not.
+        handed: list[Any] = []
+
+        def note(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            handed.append(copy.deepcopy(kwargs if kwargs and not args else args[0] if len(args) == 1 else args))
+
+        found, model = [], subject.fresh()
+        made = OwnTraining(subject).optimizer_of(model)
+        with model.register_forward_pre_hook(note, with_kwargs=True):
+            for x, y in batches:
+                handed.clear()
+                step(model, made, *copy.deepcopy((x, y)))
+                found.append((handed[0] if handed else x, y))
+        return found
+    return batches
 
 
 def users_batches(subject: Subject) -> list[tuple[Any, Any]]:

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
+from pytest_logits.guard import seed_everything
 from pytest_logits.subject import Subject
 
 # How deep lists of lists are looked into for tensors.
@@ -41,12 +42,13 @@ def leaves(tensor: Tensor, *, without: Any = None) -> dict[int, Tensor]:
 
 
 def last_leaves(tensor: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """The leaves that the last layer uses, and those that reach the tensor beside it.
+    """The leaves that the last layer uses, and the matrices that reach the tensor (N, K, ...) or (N,) beside it.
 
     The last layer is the node nearest to the tensor that has a matrix. A leaf belongs to a node that it feeds directly
     or through operations of one argument, such as the transpose in a linear layer. A temperature or a prior on the
     logits is no layer; a low-rank update of a layer lies beside it.
     """
+    width = tensor.shape[1] if tensor.ndim > 1 else 1
     todo, seen = deque([tensor.grad_fn]), set()
     while todo:
         node = todo.popleft()
@@ -59,10 +61,16 @@ def last_leaves(tensor: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
                 leaf = _leaf_behind(function)
                 if leaf is not None:
                     found[id(leaf)] = leaf
-        if any(leaf.ndim > 1 for leaf in found.values()):
-            return found, leaves(tensor, without=node)
+        if any(_is_matrix(leaf, width) for leaf in found.values()):
+            beside = leaves(tensor, without=node)
+            return found, {key: leaf for key, leaf in beside.items() if _is_matrix(leaf, width)}
         todo.extend(function for function, _ in node.next_functions)
     return {}, {}
+
+
+def _is_matrix(leaf: Tensor, width: int) -> bool:
+    """Whether a leaf mixes features: not one number, nor one for each of ``width`` classes, in whatever shape."""
+    return leaf.ndim > 1 and (leaf.shape[0] > 1 or leaf.numel() not in (1, width))
 
 
 def _leaf_behind(node: Any) -> Tensor | None:
@@ -112,6 +120,7 @@ def strays(subject: Subject, model: nn.Module) -> list[Stray]:
 def _graphed(subject: Subject, model: nn.Module) -> Tensor:
     # A tensor of its own each time: forward may set requires_grad on its input.
     inputs = subject.inputs(SCAN_ROWS, "graph")
+    seed_everything(subject.seed("graph"))
     return subject.logits_of(model, inputs)
 
 
@@ -133,10 +142,11 @@ def _tensors_below(value: Any, path: str, root: str, holder: str, depth: int) ->
 class Parameters:
     """The parameters of a fresh copy, sorted by what becomes of them. Names only, but for the strays.
 
-    ``head`` is what the last layer uses, the largest first, ``beside`` what reaches the logits without it; ``off``
-    does not require a gradient and is not declared frozen; ``unused`` and ``cut`` require one and get none, the first
-    because the logits do not depend on them; ``still`` have one that is exactly zero at every step. None of the last
-    three is declared frozen.
+    ``head`` is what the last layer uses, the largest first, ``beside`` the matrices that reach the logits without it;
+    ``off`` does not require a gradient and is not declared frozen; ``unused`` and ``cut`` require one and get none: the
+    logits of training do depend on ``cut``, and on ``unused`` not, or only in a graph that reaches them, as an expert
+    does that another batch chooses; ``still`` have one that is exactly zero at every step. None of the last three is
+    declared frozen.
     """
 
     head: tuple[str, ...]
@@ -149,7 +159,7 @@ class Parameters:
     strays: tuple[Stray, ...]
 
     def loses_head(self, paths: Collection[str], *, moved: Collection[str]) -> bool:
-        """Whether the last layer's matrix is among the paths, and nothing that trains makes logits beside it."""
+        """Whether the last layer's matrix is among the paths, and no matrix that trains makes logits beside it."""
         return bool(self.head) and self.head[0] in paths and not set(self.beside) & set(moved)
 
 
@@ -172,18 +182,49 @@ def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Paramet
         if p.is_floating_point():
             p.requires_grad_()
     names = {id(p): name for name, p in named.items()} | {id(s.tensor): s.path for s in found}
-    head, beside = last_leaves(_graphed(subject, model))
-    used = _used(subject, severed)
+    logits = _graphed(subject, model)
+    cut = _used(subject, _unreached(subject, severed))
+    if cut:
+        logits = _uncut(subject, model, otherwise=logits)
+    head, beside = last_leaves(logits)
     return Parameters(
         head=tuple(names[key] for key in sorted(head, key=lambda k: -head[k].numel()) if key in names),
         beside=tuple(names[key] for key in beside if key in names and key not in head),
         all=tuple(named),
         off=off,
-        unused=tuple(n for n in severed if n not in used),
-        cut=tuple(n for n in severed if n in used),
+        unused=tuple(n for n in severed if n not in cut),
+        cut=tuple(n for n in severed if n in cut),
         still=tuple(n for n in trainable if n in connected and n not in moved),
         strays=tuple(found),
     )
+
+
+def _unreached(subject: Subject, names: list[str]) -> list[str]:
+    """Those that the graph of these logits does not have; that of another batch may, as rows choose their experts."""
+    if not names:
+        return []
+    model = subject.fresh()
+    reached, named = leaves(_graphed(subject, model)), dict(model.named_parameters())
+    return [name for name in names if id(named[name]) not in reached]
+
+
+class _Uncut(TorchFunctionMode):
+    """``detach`` and ``.data`` of a tensor give the tensor itself, with its graph."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.detach, torch.detach, Tensor.data.__get__):  # type: ignore[attr-defined]
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def _uncut(subject: Subject, model: nn.Module, *, otherwise: Tensor) -> Tensor:
+    """The logits with the graph that they have where nothing is detached, to see which layer makes them."""
+    try:
+        with _Uncut():
+            return _graphed(subject, model)
+    except Exception:
+        # What a model writes into a detached parameter it may not write into the parameter itself.
+        return otherwise
 
 
 def _used(subject: Subject, names: list[str]) -> set[str]:
@@ -199,12 +240,13 @@ def _used(subject: Subject, names: list[str]) -> set[str]:
 
 
 def _move_logits(subject: Subject, names: Iterable[str]) -> bool:
-    """Whether other values of these parameters give other logits."""
+    """Whether other values of these parameters give other logits in train mode: what evaluation adds is not trained."""
     inputs = subject.inputs(SCAN_ROWS, "graph")
-    model = evaluating(subject.fresh())
-    before = subject.scores(model, inputs, purpose="moves")
+    before = subject.scores(subject.fresh(), inputs, purpose="graph")
+    # A copy of its own: in train mode a forward pass may change buffers that the next one reads.
+    model = subject.fresh()
     named = dict(model.named_parameters())
     with torch.no_grad():
         for name in names:
             named[name].add_(torch.linspace(0.5, 1.5, named[name].numel()).view_as(named[name]).to(named[name]))
-    return bool((subject.scores(model, inputs, purpose="moves") != before).any())
+    return bool((subject.scores(model, inputs, purpose="graph") != before).any())

@@ -8,6 +8,14 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["pytest_logits.fixtures"]
+
+# name, what --help says
+SWITCHES = (
+    ("checks", "check the registered PyTorch classifiers"),
+    ("strict", "let advice fail"),
+    ("controls", "check them, and report which of the known faults, planted in each, the checks catch"),
+)
 # name, what --help says, the ini twin's type, metavar
 TEXT_OPTIONS = (
     ("seed", "the seed that all randomness of the checks is derived from (default: 0)", "N"),
@@ -26,7 +34,7 @@ LIST_OPTIONS = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the command line options and their twins in the ini file."""
     group = parser.getgroup("logits", "loss and logit checks of PyTorch classifiers")
-    for name, what in (("checks", "check the registered PyTorch classifiers"), ("strict", "let advice fail")):
+    for name, what in SWITCHES:
         group.addoption(f"--logit-{name}", action="store_true", default=None, help=what)
         parser.addini(f"logit_{name}", what, type="bool", default=False)
     for name, what, metavar in TEXT_OPTIONS:
@@ -43,7 +51,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker always, the session with its torch only where the checks are wanted."""
     config.addinivalue_line("markers", "logit_checks: a check of a registered classifier (pytest-logits)")
-    wanted = config.getoption("logit_checks")
+    config.addinivalue_line(
+        "markers", "logit_parametrize: what parametrize_with_checks leaves on a test (pytest-logits)"
+    )
+    wanted = config.getoption("logit_checks") or config.getoption("logit_controls")
     if config.getini("logit_checks") if wanted is None else wanted:
         from pytest_logits.session import LogitSession
 
@@ -56,6 +67,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not config.getoption("logit_list") and name is None:
         return None
     from pytest_logits.explain import explain, listing
+    from pytest_logits.options import load_modules
 
+    # They may declare checks.
+    load_modules(config)
     print(listing() if name is None else explain(name))
     return 0

@@ -16,7 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Region = Literal[
-    "simplex", "wrong_simplex", "log_simplex", "sphere", "unit", "symmetric", "bounded", "nonnegative", "free"
+    "simplex",
+    "wrong_simplex",
+    "log_simplex",
+    "sphere",
+    "stretched",
+    "unit",
+    "symmetric",
+    "bounded",
+    "nonnegative",
+    "free",
 ]
 
 # The flat end of an activation shows as a pile: a quarter of the values within one per cent of the same bound, at each
@@ -77,6 +86,8 @@ class Extent:
     log_gap: float = 0.0
     shortest: float = math.inf
     longest: float = 0.0
+    raised: float = 0.0
+    lowered: float = math.inf
     wrong_axes: dict[int, bool] = field(default_factory=dict)
     tolerance: float = 0.0
     width: int = 1
@@ -104,6 +115,8 @@ class Extent:
         self.rows += len(scores)
         norms = scores.norm(dim=1)
         self.shortest, self.longest = min(self.shortest, float(norms.min())), max(self.longest, float(norms.max()))
+        self.raised = max(self.raised, float(scores.amin(dim=1).max()))
+        self.lowered = min(self.lowered, float(scores.amax(dim=1).min()))
         sums, log_gap = scores.sum(dim=1), float(scores.logsumexp(dim=1).abs().max())
         if coarse:
             # A softmax by hand without care underflows to rows of less than 1, which say nothing.
@@ -155,6 +168,11 @@ class Extent:
             # A mask of -1e9 gives every row one norm too; rows that long leave a loss all its room.
             alike = 0 < self.longest <= (1 + SPHERE) * self.shortest
             return self.width > 1 and self.rows > 1 and alike and self.longest <= ROOM
+        if region == "stretched":
+            # Every row has a least score of exactly 0 and a greatest of 1, but for an epsilon in the denominator. A
+            # sigmoid's rows as initialised have neither; with two classes such rows are one-hot.
+            both = self.raised == 0 and self.lowered >= 1 - NEAR_ONE
+            return self.width > 2 and self.rows > 1 and both and self.holds("unit")
         if region == "unit":
             return self.low >= 0 and self.high <= 1
         if region == "symmetric":
@@ -209,6 +227,8 @@ def confirmed_region(extent: Extent) -> Region:
         return "log_simplex"
     if extent.holds("sphere"):
         return "sphere"
+    if extent.holds("stretched"):
+        return "stretched"
     fills_unit = extent.low <= PILE_WIDTH and extent.high >= 1 - PILE_WIDTH
     if extent.holds("unit") and fills_unit and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):
         return "unit"
@@ -235,9 +255,16 @@ def confine(region: Region, bound: float = 1.0) -> Callable[[Tensor], Tensor]:
         return lambda z: bound * torch.tanh(z)
     if region == "sphere":
         return lambda z: bound * F.normalize(z, dim=1)
+    if region == "stretched":
+        return _stretch
     if region == "nonnegative":
         return torch.relu
     return lambda z: z
+
+
+def _stretch(scores: Tensor) -> Tensor:
+    low, high = scores.amin(dim=1, keepdim=True), scores.amax(dim=1, keepdim=True)
+    return (scores - low) / (high - low).clamp_min(torch.finfo(scores.dtype).tiny)
 
 
 UNDONE = {
@@ -245,6 +272,7 @@ UNDONE = {
     "unit": "loss on log(output / (1 - output)): the scores before the sigmoid",
     "symmetric": "loss on 16 * output: the same outputs with room to be confident",
     "sphere": "loss on 16 * output: the same outputs with room to be confident",
+    "stretched": "loss on 16 * output: the same outputs with room to be confident",
     "bounded": "loss on 16 * output: the same outputs with room to be confident",
     "nonnegative": "loss on the tensor that goes into the activation",
 }
@@ -256,7 +284,7 @@ def undo(region: Region) -> Callable[[Tensor], Tensor]:
         return lambda p: p.clamp_min(torch.finfo(p.dtype).tiny).log()
     if region == "unit":
         return lambda p: torch.logit(p, eps=torch.finfo(p.dtype).eps)
-    if region in ("sphere", "symmetric", "bounded"):
+    if region in ("sphere", "stretched", "symmetric", "bounded"):
         return lambda z: 16 * z
     raise ValueError(f"a {region} output cannot be undone from outside the model")
 

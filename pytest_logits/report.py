@@ -32,10 +32,20 @@ def failure_text(result: Result, *, width: int = 100) -> str:
     if verdict.counterexample:
         rows.append(("example", ", ".join(f"{key}={_short(value)}" for key, value in verdict.counterexample.items())))
     rows += [("fix", result.fix), ("rerun", result.reproduce)]
-    rows.append(("intended?", f'declare it: expected_failures={{"{result.check}": "the reason"}}'))
     title = verdict.cause or f"{result.check} does not hold"
+    if result.outcome == "xpassed":
+        title = f"{result.check} holds, and expected_failures= says that it does not"
+    else:
+        rows.append(("intended?", f'declare it: expected_failures={{"{result.check}": "the reason"}}'))
     title += f" at {place.file}:{place.line}" if place is not None else f" in {result.model}"
     return "\n".join([title, "", *(line for label, text in rows if text for line in _row(label, text, width))])
+
+
+def skip_reason(result: Result) -> str:
+    """Why a check that does not decide or apply is skipped, in one line."""
+    verdict = result.verdict
+    expected = f"; expected {verdict.expected}" if verdict.expected else ""
+    return f"{result.outcome.replace('_', ' ')}: {verdict.measured}{expected}"
 
 
 def _short(value: Any) -> str:
@@ -57,10 +67,19 @@ def _row(label: str, text: str, width: int) -> list[str]:
 
 
 def json_report(
-    records: Iterable[Mapping[str, Any]], *, torch_version: str, seed: int, profile: str, seconds: float
+    records: Iterable[Mapping[str, Any]],
+    *,
+    torch_version: str,
+    seed: int,
+    profile: str,
+    seconds: float,
+    controls: Iterable[Mapping[str, Any]] | None = None,
 ) -> str:
-    """The JSON report, schema 1, from the records of the results, in the order of their node ids."""
-    report = {
+    """The JSON report, schema 1, from the records of the results, in the order of their node ids.
+
+    ``controls``, where they were run, are the records of the planted faults.
+    """
+    report: dict[str, Any] = {
         "schema": SCHEMA,
         "torch": torch_version,
         "seed": seed,
@@ -68,6 +87,8 @@ def json_report(
         "seconds": round(seconds, 3),
         "results": sorted(records, key=lambda record: str(record["nodeid"])),
     }
+    if controls is not None:
+        report["controls"] = sorted(controls, key=lambda record: str(record["nodeid"]))
     return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

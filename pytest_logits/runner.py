@@ -13,6 +13,8 @@ from pytest_logits.check_registry import Check
 from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.own_verdicts import own_verdict
 from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, Settings
 from pytest_logits.subject import Subject
 
@@ -75,11 +77,14 @@ def run_check(
     return Run(result, error)
 
 
-def decide(check: Check, subject: Subject) -> Verdict:
+def decide(check: Check, subject: Subject | LossSubject) -> Verdict:
     """The check's verdict on the subject, computed with the threads that suit the model."""
     with limited_threads(subject.threads):
         try:
-            return check.function(subject)
+            if check.declared is not None and isinstance(subject, Subject):
+                return own_verdict(check, subject)
+            verdict: Verdict = check.function(subject)
+            return verdict
         except DoesNotApply as reason:
             return not_applicable(str(reason))
 

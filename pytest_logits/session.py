@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import sys
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,24 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_logits.check_registry import Check
+from pytest_logits.check_registry import Check, all_checks
+from pytest_logits.control_items import ControlItem, control_items, told
 from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
-from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
-from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module, registered_models
+from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
+from pytest_logits.model_registry import registered, require_pairs
+from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
-from pytest_logits.subject import Subject
+from pytest_logits.subjects import Subjects
 
 GENERATED_ID = f"logits::{GENERATED}"
 # What the summary tells beside the counts.
 TOLD = (("advice", "advice"), ("inconclusive", "not decided"), ("not_applicable", "does not apply"))
-# Models whose training runs are kept while their checks run; more only matter when items of many models interleave.
-KEPT_SUBJECTS = 4
 
 
 class LogitSession:
@@ -40,55 +37,37 @@ class LogitSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        workers = getattr(config, "workerinput", {}).get("workercount", 1)
-        self.settings = Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers)
-        self.strict: bool = config.getoption("logit_strict") or config.getini("logit_strict")
+        self.settings = settings_of(config)
+        self.strict = is_set(config, "strict")
+        self.with_controls = is_set(config, "controls")
+        # First, for a module that registers models may declare checks.
+        self._words = load_models(config)
         try:
-            self.checks = selected_checks(select=words(_list(config, "select")), ignore=words(_list(config, "ignore")))
+            self.checks = selected_checks(
+                select=words(list_of(config, "select")), ignore=words(list_of(config, "ignore"))
+            )
         except ValueError as error:
             raise pytest.UsageError(f"--logit-select/--logit-ignore: {error}") from None
-        self.reports = [_report_path(config, text) for text in _list(config, "report")]
+        self.known = frozenset(c.name for c in all_checks())
+        self.reports = [_report_path(config, text) for text in list_of(config, "report")]
         self.records: dict[str, dict[str, Any]] = {}
+        self.controls: dict[str, dict[str, Any]] = {}
         self.progress = Progress(config)
         self.started = time.perf_counter()
         self.generated_only = False
-        self._subjects: OrderedDict[int, Subject] = OrderedDict()
+        self.subjects = Subjects(self.settings)
         self._in_files: set[Path] = set()
-        self._from_options: dict[int, tuple[str, ...]] = {}
-        self._load_models()
 
     # Models
 
-    def _load_models(self) -> None:
-        config, root = self.config, self.config.rootpath
-        for module in config.getini("logit_models"):
-            try:
-                load_module(module, root)
-            except RegistrationError as error:
-                raise pytest.UsageError(f"ini option logit_models: {error}") from None
+    def make_items(self, parent: pytest.Collector, spec: Spec) -> Iterator[LogitItem]:
+        """An item for every selected check on a registered model or loss, and for every control if they are wanted."""
         try:
-            add_from_pyproject(root / "pyproject.toml")
-            for reference in _list(config, "model"):
-                spec = _spec_from_options(config, reference)
-                add(spec)
-                shape, classes = _text(config, "input_shape"), _text(config, "classes")
-                words = (f"--logit-model={reference}", f"--logit-input-shape={shape}", f"--logit-classes={classes}")
-                self._from_options[id(spec)] = words
+            require_known_checks(spec, self.known)
         except RegistrationError as error:
-            raise pytest.UsageError(str(error)) from None
-
-    def subject(self, spec: ModelSpec) -> Subject:
-        """The subject of a model, shared by its checks; the least recently used one is dropped."""
-        if id(spec) not in self._subjects:
-            self._subjects[id(spec)] = Subject(spec, self.settings)
-        self._subjects.move_to_end(id(spec))
-        while len(self._subjects) > KEPT_SUBJECTS:
-            self._subjects.popitem(last=False)
-        return self._subjects[id(spec)]
-
-    def make_items(self, parent: pytest.Collector, spec: ModelSpec) -> Iterator[LogitItem]:
-        """An item for every selected check on a registered model."""
-        for check in self.checks:
+            raise parent.CollectError(str(error)) from None
+        kind = "loss" if isinstance(spec, LossSpec) else "model"
+        for check in (check for check in self.checks if kind in check.subjects):
             yield LogitItem.from_parent(
                 parent,
                 name=check.name,
@@ -96,23 +75,33 @@ class LogitSession:
                 model=spec.name,
                 settings=self.settings,
                 decide=lambda check=check: self._decide(check, spec),
-                passes=lambda: self.subject(spec).passes,
+                passes=lambda: self.subjects.of(spec).passes,
                 expected_failure=spec.expected_failures.get(check.name),
                 spec=spec,
                 options=self._options_for(spec),
                 strict=self.strict,
             )
+        if self.with_controls and isinstance(spec, ModelSpec):
+            yield from control_items(
+                parent,
+                spec,
+                checks=self.checks,
+                settings=self.settings,
+                subjects=self.subjects,
+                options=self._options_for(spec),
+                strict=self.strict,
+            )
 
-    def _decide(self, check: Check, spec: ModelSpec) -> Verdict:
-        subject = self.subject(spec)
+    def _decide(self, check: Check, spec: Spec) -> Verdict:
+        subject = self.subjects.of(spec)
         subject.tell = self.progress.tell
         with self.progress.of(f"{spec.name}::{check.name}"):
             return decide(check, subject)
 
-    def _options_for(self, spec: ModelSpec) -> tuple[str, ...]:
+    def _options_for(self, spec: Spec) -> tuple[str, ...]:
         """What the command to run a model's item again needs beside the id, the seed and the profile."""
         words = ("--logit-strict",) if self.config.getoption("logit_strict") else ()
-        return words + self._from_options.get(id(spec), ())
+        return words + self._words.get(id(spec), ())
 
     def _generated_items(self, parent: pytest.Collector, checks: Iterable[Check]) -> Iterator[LogitItem]:
         subjects = GeneratedSubjects(self.settings)
@@ -132,13 +121,13 @@ class LogitSession:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> LogitFile | None:
         """A file that has registered models by the time the walk reaches it."""
-        specs = [spec for spec in registered_models() if spec.file == file_path.resolve()]
+        specs = [spec for spec in registered() if spec.file == file_path.resolve()]
         if not specs:
             return None
         self._in_files.add(file_path.resolve())
         return self._file(parent, file_path, specs)
 
-    def _file(self, parent: pytest.Collector, path: Path, specs: list[ModelSpec]) -> LogitFile:
+    def _file(self, parent: pytest.Collector, path: Path, specs: list[Spec]) -> LogitFile:
         outside = not path.is_relative_to(self.config.rootpath)
         nodeid = Path(os.path.relpath(path, self.config.rootpath)).as_posix() if outside else None
         file: LogitFile = LogitFile.from_parent(
@@ -153,7 +142,7 @@ class LogitSession:
         """Add the models that a test module has registered while it was imported."""
         report = yield
         if isinstance(collector, pytest.Module) and report.passed and collector.path.resolve() not in self._in_files:
-            specs = [spec for spec in registered_models() if spec.file == collector.path.resolve()]
+            specs = [spec for spec in registered() if spec.file == collector.path.resolve()]
             report.result.extend(model_collector(collector, spec, self.make_items) for spec in specs)
         return report
 
@@ -174,22 +163,42 @@ class LogitSession:
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Add the models of loaded files that the arguments did not lead to, unless ids were asked for.
 
-        With no model registered, add the generated ones.
+        With no model registered, and beside controls, add the generated ones.
         """
+        self._require_no_late_check()
         if not self._has_ids:
+            # Now all are known; an id may leave the other of a pair unloaded.
+            try:
+                require_pairs()
+            except RegistrationError as error:
+                raise pytest.UsageError(str(error)) from None
             present = {id(item.spec) for item in items if isinstance(item, LogitItem)}
-            missing: dict[Path, list[ModelSpec]] = {}
-            for spec in registered_models():
+            missing: dict[Path, list[Spec]] = {}
+            for spec in registered():
                 if id(spec) not in present:
                     missing.setdefault(spec.file, []).append(spec)
             for path, specs in missing.items():
                 items.extend(session.genitems(self._file(session, path, specs)))
         wanted = {arg.split("::")[2] for arg in self._generated_ids if arg.count("::") == 2}
         whole = any(arg == GENERATED_ID for arg in self._generated_ids)
-        self.generated_only = not registered_models() and not self._has_ids
-        if self.generated_only or self._generated_ids:
-            checks = [c for c in self.checks if self.generated_only or whole or c.name in wanted]
+        self.generated_only = not registered() and not self._has_ids
+        # Beside the negative controls the positive one: sound classifiers pass here. What a check of the user's own
+        # claims may hold of their models only.
+        positive = self.with_controls and not self._has_ids
+        if self.generated_only or self._generated_ids or positive:
+            every = self.generated_only or whole
+            checks = [c for c in self.checks if every or c.name in wanted or (positive and c.declared is None)]
             items.extend(session.genitems(self._generated_collector(session, checks)))
+
+    def _require_no_late_check(self) -> None:
+        """Checks are known before collection, so that an id leads to its item whatever else is collected."""
+        for check in all_checks():
+            if check.declared is not None and check.name not in self.known:
+                file, line = check.declared
+                raise pytest.UsageError(
+                    f"check {check.name!r} ({file}:{line}) is declared too late to take part; declare it in the "
+                    "conftest.py of the folder where pytest is started, in a plugin, or in a module of logit_models"
+                )
 
     def _generated_collector(self, session: pytest.Session, checks: list[Check]) -> GeneratedCollector:
         collector: GeneratedCollector = GeneratedCollector.from_parent(
@@ -205,7 +214,9 @@ class LogitSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach the record to the report, which takes it from a worker to the controller."""
         report = yield
-        if isinstance(item, LogitItem) and call.when == "call" and item.result is not None:
+        if isinstance(item, ControlItem) and call.when == "call" and item.result is not None:
+            report.logit_control = item.record(item.result)  # type: ignore[attr-defined]
+        elif isinstance(item, LogitItem) and call.when == "call" and item.result is not None:
             record = item.result.to_json()
             if hasattr(report, "wasxfail"):
                 record["outcome"] = "xfailed"
@@ -227,6 +238,9 @@ class LogitSession:
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
+        control = getattr(report, "logit_control", None)
+        if control is not None:
+            self.controls[report.nodeid] = control
 
     def pytest_report_header(self) -> str:
         """What is needed to run this again."""
@@ -236,7 +250,16 @@ class LogitSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
-        if not self.records or self.config.getoption("verbose") < 0:
+        if self.config.getoption("verbose") < 0:
+            return
+        self._tell_records(terminalreporter)
+        if self.with_controls and (self.controls or self.records):
+            terminalreporter.section("logit controls")
+            for line in told(self.controls.values(), self.records.values()):
+                terminalreporter.line(line)
+
+    def _tell_records(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.records:
             return
         terminalreporter.section("logit checks")
         records = sorted(self.records.values(), key=lambda record: str(record["nodeid"]))
@@ -267,6 +290,7 @@ class LogitSession:
         for path in self.reports:
             text = json_report(
                 self.records.values(),
+                controls=self.controls.values() if self.with_controls else None,
                 torch_version=torch.__version__,
                 seed=self.settings.seed,
                 profile=self.settings.profile.name,
@@ -275,38 +299,8 @@ class LogitSession:
             write_whole(path, text)
 
 
-def words(lists: Iterable[str]) -> list[str]:
-    """The words of comma-separated lists."""
-    return [word.strip() for text in lists for word in text.split(",") if word.strip()]
-
-
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _text(config: pytest.Config, name: str) -> str:
-    given: str | None = config.getoption(f"logit_{name}")
-    return str(config.getini(f"logit_{name}")) if given is None else given
-
-
-def _list(config: pytest.Config, name: str) -> list[str]:
-    given: list[str] | None = config.getoption(f"logit_{name}")
-    return list(config.getini(f"logit_{name}")) if given is None else given
-
-
-def _seed(config: pytest.Config) -> int:
-    text = _text(config, "seed") or str(DEFAULT_SEED)
-    try:
-        return int(text)
-    except ValueError:
-        raise pytest.UsageError(f"--logit-seed: {text!r} is no integer") from None
-
-
-def _profile(config: pytest.Config) -> str:
-    text = _text(config, "profile") or DEFAULT_PROFILE
-    if text not in PROFILES:
-        raise pytest.UsageError(f"--logit-profile: {text!r} is not known; {nearest(text, PROFILES)}")
-    return text
 
 
 def _report_path(config: pytest.Config, text: str) -> Path:
@@ -318,29 +312,3 @@ def _report_path(config: pytest.Config, text: str) -> Path:
     if not path.parent.is_dir():
         raise pytest.UsageError(f"--logit-report: there is no folder {str(path.parent)!r} to write {path.name!r} to")
     return path
-
-
-def _spec_from_options(config: pytest.Config, reference: str) -> ModelSpec:
-    """The model that ``--logit-model`` names, with shape and classes from its two companions."""
-    arguments: dict[str, Any] = {}
-    for option, argument in (("input_shape", "input_shape"), ("classes", "num_classes")):
-        text = _text(config, option)
-        flag = f"--logit-{option.replace('_', '-')}"
-        if not text:
-            raise pytest.UsageError(f"--logit-model {reference} needs {flag}")
-        try:
-            numbers = tuple(int(part) for part in text.replace("x", ",").strip("(), ").split(","))
-        except ValueError:
-            numbers = ()
-        if option == "classes" and len(numbers) != 1:
-            raise pytest.UsageError(f"{flag}: {text!r} must be an integer, the number of classes")
-        if not numbers:
-            raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32")
-        arguments[argument] = numbers if option == "input_shape" else numbers[0]
-    factory = load_factory(reference, config.rootpath)
-    try:
-        code = inspect.unwrap(factory)
-        file, line = Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
-    except (OSError, TypeError):
-        file, line = Path(sys.modules[reference.partition(":")[0]].__file__ or config.rootpath).resolve(), 1
-    return make_spec(factory, file=file, line=line, arguments=arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -41,28 +41,47 @@ def tensors_in(inputs: Any) -> list[Tensor]:
     return [tensor for part in parts for tensor in tensors_in(part)]
 
 
-def index_rows(inputs: Any, index: Tensor, count: int) -> Any:
-    """The rows ``index`` of every tensor in a batch that has ``count`` rows; whatever else it holds stays."""
-    if isinstance(inputs, Tensor):
-        return inputs[index] if inputs.ndim and len(inputs) == count else inputs
-    if isinstance(inputs, Mapping):
-        return {key: index_rows(value, index, count) for key, value in inputs.items()}
-    if isinstance(inputs, tuple | list):
-        return tuple(index_rows(value, index, count) for value in inputs)
-    return inputs
+# Parts of an output with such names hold no scores, though they may have as many columns.
+FEATURES = ("feat", "embed", "hidden", "represent", "attention", "pool")
+
+
+def mapped(held: Any, change: Callable[[Tensor], Tensor], *, but: Collection[str] = ()) -> Any:
+    """The same tuple, list, mapping or dataclass with every tensor changed; whatever else it holds stays.
+
+    Parts whose name contains one of ``but`` stay too. A mapping of a kind that cannot be made from keywords becomes a
+    dict.
+    """
+
+    def made_of(name: Any, part: Any) -> Any:
+        stays = isinstance(name, str) and any(word in name.lower() for word in but)
+        return part if stays else mapped(part, change, but=but)
+
+    if isinstance(held, Tensor):
+        return change(held)
+    if isinstance(held, Mapping):
+        made = {key: made_of(key, value) for key, value in held.items()}
+        try:
+            return made if type(held) is dict else type(held)(**made)
+        except TypeError:
+            return made
+    if isinstance(held, tuple | list):
+        names = getattr(held, "_fields", range(len(held)))
+        parts = [made_of(name, part) for name, part in zip(names, held, strict=True)]
+        return type(held)(*parts) if hasattr(held, "_fields") else type(held)(parts)
+    if dataclasses.is_dataclass(held) and not isinstance(held, type):
+        fields = {f.name: made_of(f.name, getattr(held, f.name)) for f in dataclasses.fields(held) if f.init}
+        return dataclasses.replace(held, **fields)
+    return held
+
+
+def index_rows(held: Any, index: Tensor, count: int) -> Any:
+    """The rows ``index`` of every tensor, in a batch or an output, that has ``count`` rows."""
+    return mapped(held, lambda t: t[index] if t.ndim and len(t) == count else t)
 
 
 def replaced(output: Any, like: Tensor, by: Tensor) -> Any:
-    """``output`` with ``by`` in the place of every tensor that has the trailing shape of ``like``: of all heads."""
-    if isinstance(output, Tensor):
-        return by if output.shape[1:] == like.shape[1:] and output.is_floating_point() else output
-    if isinstance(output, Mapping):
-        made = {key: replaced(value, like, by) for key, value in output.items()}
-        return made if type(output) is dict else type(output)(**made)
-    if isinstance(output, tuple | list):
-        parts = [replaced(part, like, by) for part in output]
-        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
-    if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        fields = {f.name: replaced(getattr(output, f.name), like, by) for f in dataclasses.fields(output) if f.init}
-        return dataclasses.replace(output, **fields)
-    return output
+    """``output`` with ``by`` in the place of every tensor that has the trailing shape of ``like``: of all heads.
+
+    Features that are called so stay, also where there are as many as classes.
+    """
+    return mapped(output, lambda t: by if t.shape[1:] == like.shape[1:] and t.is_floating_point() else t, but=FEATURES)

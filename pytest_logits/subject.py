@@ -18,7 +18,7 @@ from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_natu
 from pytest_logits.model import ModelSpec
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
-from pytest_logits.structures import called, find_logits, replaced
+from pytest_logits.structures import called, find_logits, index_rows, replaced
 
 T = TypeVar("T")
 
@@ -200,8 +200,8 @@ class Subject(Feeding):
     @property
     def _trains_in_its_step(self) -> bool:
         """Whether the loss that trains is inside a Lightning training step, of scores that only the step sees."""
-        lightning = self.convention.name == "Lightning" and self.own_losses is not None
-        return lightning and not self.computes_registered_loss
+        lightning = self.convention.name == "Lightning" and self.spec.loss is None
+        return lightning and self.refusal is None and not self.computes_registered_loss
 
     @property
     def loss_name(self) -> str:
@@ -223,8 +223,11 @@ class Subject(Feeding):
 
     def loss_at(self, logits: Tensor, targets: Any) -> Tensor:
         """The same with targets that are encoded already."""
-        whole = self.spec.loss_takes == "output"
-        output = replaced(self.sample_output, self.sample_logits, logits) if whole else logits
+        output = logits
+        if self.spec.loss_takes == "output":
+            # What it holds beside the scores has as many rows as they have.
+            rows = torch.arange(len(logits)) % SCAN_ROWS
+            output = replaced(index_rows(self.sample_output, rows, SCAN_ROWS), self.sample_logits, logits)
         return self.loss_on_targets(output, logits, targets)
 
     def loss_of(self, output: Any, logits: Tensor, labels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pytest_logits.finding import Verdict
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_subject import LossSubject
 from pytest_logits.losses import known_nature
 from pytest_logits.regions import MATERIAL
 from pytest_logits.subject import Subject
@@ -19,7 +20,7 @@ from pytest_logits.subject import Subject
 BELOW_ZERO = -5.0
 
 
-def refused(subject: Subject, scores: Tensor, targets: Tensor, error: Exception) -> Verdict:
+def refused(subject: Subject | LossSubject, scores: Tensor, targets: Tensor, error: Exception) -> Verdict:
     """The loss raises on these targets: in torch's words, with what was expected."""
     classes = scores.shape[1] if scores.ndim > 1 else 2
     indices = not targets.is_floating_point() and subject.nature.form == "categorical"
@@ -33,7 +34,7 @@ def refused(subject: Subject, scores: Tensor, targets: Tensor, error: Exception)
     )
 
 
-def _taken(subject: Subject, scores: Tensor) -> str:
+def _taken(subject: Subject | LossSubject, scores: Tensor) -> str:
     """What the loss takes, in dtype and shape."""
     nature, dense = subject.nature, scores.ndim > 2
     if nature.form == "bernoulli":
@@ -50,7 +51,7 @@ def against(scores: Tensor, targets: Tensor) -> str:
     return f"logits {tuple(scores.shape)} against targets {tuple(targets.shape)}"
 
 
-def out_of_range(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | None:
+def out_of_range(subject: Subject | LossSubject, scores: Tensor, targets: Tensor) -> Verdict | None:
     """BCE with logits, known by name, at scores of 20 to the side that each target is on: 0 with targets 0 and 1."""
     known = known_nature(subject.loss_object)
     if known is None or known.form != "bernoulli" or known.takes != "logits" or scores.numel() != targets.numel():
@@ -69,7 +70,7 @@ def out_of_range(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict |
     )
 
 
-def unnormalised(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | None:
+def unnormalised(subject: Subject | LossSubject, scores: Tensor, targets: Tensor) -> Verdict | None:
     """Soft rows whose sum is not 1. One-hot rows times a number are weights, which move no minimum.
 
     Sums that differ from row to row may be weights as well: advice.
@@ -100,7 +101,7 @@ def unnormalised(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict |
 
 
 def finding(
-    subject: Subject,
+    subject: Subject | LossSubject,
     cause: str,
     measured: str,
     expected: str,

@@ -26,8 +26,8 @@ check_registry.all_checks()
 
 @pytest.fixture(autouse=True)
 def no_models() -> Iterator[None]:
-    """Runs inside this one share its registry: each test starts with none and leaves none."""
-    with model_registry.isolated():
+    """Runs inside this one share its registries: each test starts with no models and leaves no models and checks."""
+    with model_registry.isolated(), check_registry.isolated():
         yield
 
 

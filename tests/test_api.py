@@ -80,6 +80,44 @@ def test_a_model_that_raises_is_an_error_and_raises_at_the_end():
         report.raise_for_failures()
 
 
+RANGE = "outputs_are_logits"
+
+
+@pytest.mark.parametrize(
+    ("factory", "check", "outcome"),
+    [
+        (normalised.SoftmaxFunction, RANGE, "xfailed"),
+        (sound.MLP, RANGE, "xpassed"),
+        (sound.LogSoftmax, RANGE, "advice"),
+        (Raises, RANGE, "error"),
+        (sound.MLP, "predictions_match_logits", "not_applicable"),
+    ],
+)
+def test_an_expected_failure_is_strict_on_decisive_verdicts_only(factory: Any, check: str, outcome: str):
+    expected = {check: "known"}
+    (result,) = check_classifier(lambda: factory(3), name="net", select=[check], expected_failures=expected, **FLAT)
+    assert result.outcome == outcome
+
+
+def test_an_expected_failure_raises_nothing():
+    expected = {RANGE: "known", "loss_reaches_its_minimum": "known"}
+    report = check_classifier(
+        lambda: normalised.SoftmaxFunction(3), name="net", select=[*expected], expected_failures=expected, **FLAT
+    )
+    report.raise_for_failures()
+
+
+def test_an_expected_failure_that_passes_raises():
+    report = check_classifier(lambda: sound.MLP(3), name="net", select=[RANGE], expected_failures={RANGE: "x"}, **FLAT)
+    with pytest.raises(ChecksFailed, match="outputs_are_logits holds, and expected_failures= says that it does not"):
+        report.raise_for_failures()
+
+
+def test_an_expected_failure_that_no_check_has_is_told():
+    with pytest.raises(RegistrationError, match="expected_failures names 'output', which is no check"):
+        check_classifier(lambda: sound.MLP(3), name="net", expected_failures={"output": "known"}, **FLAT)
+
+
 def test_what_is_printed_to_run_a_check_again_runs_it_again():
     # There is no pytest item here: an id that was never collected cannot be pasted back to pytest.
     report = check_classifier(lambda: normalised.SoftmaxFunction(3), name="net", select=["outputs_are_logits"], **FLAT)

@@ -399,6 +399,29 @@ def test_log_of_softmax_overflows_in_float32_where_cross_entropy_is_finite(width
     assert float(F.cross_entropy(z, torch.tensor([0]))) == pytest.approx(104.5, rel=1e-6)
 
 
+def test_the_gradient_of_log_of_softmax_overflows_before_its_value():
+    value, gradient = log_of_softmax(89.0, 2, torch.float32)
+    assert value == pytest.approx(89, rel=1e-2)
+    assert not bool(gradient.isfinite().all())
+    assert bool(log_of_softmax(88.0, 2, torch.float32)[1].isfinite().all())
+
+
+def test_exponentials_and_sigmoids_overflow_where_the_page_says():
+    z = torch.tensor([88.0, 89.0, 16.0, 17.0])
+    assert z[:2].exp().isfinite().tolist() == [True, False]
+    assert torch.log(1 - torch.sigmoid(z[2:])).isfinite().tolist() == [True, False]
+    assert z.logsumexp(dim=0).isfinite()
+    assert F.logsigmoid(-z).isfinite().all()
+
+
+@pytest.mark.parametrize("power", [0.5, 0.7])
+def test_a_power_below_1_has_an_infinite_gradient_at_0(power: float):
+    p = torch.zeros(1, requires_grad=True)
+    (p**power).sum().backward()
+    assert p.grad is not None
+    assert p.grad.isinf().all()
+
+
 def test_zeros_in_two_layers_in_a_row_give_the_weights_no_gradient():
     model = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 3))
     for p in model.parameters():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,7 +70,7 @@ def test_padding_of_embeddings_is_special():
 def test_tokens_of_a_configuration_are_special():
     model = nn.Embedding(9, 2, padding_idx=0)
     model.config = SimpleNamespace(num_labels=2, pad_token_id=0, cls_token_id=7, eos_token_id=[1, 2], bos_token_id=None)
-    assert special_tokens(model) == {0, 7}
+    assert special_tokens(model) == {0, 1, 2, 7}
 
 
 def test_a_configuration_of_ones_own_says_nothing_of_tokens():
@@ -128,6 +130,21 @@ def test_probabilities_from_forward_are_fine_where_the_step_has_its_own_logits()
     results = results_of(lightning_module(forward=probabilities, training_step=own_logits))
     assert causes(results) == set()
     assert results["own_loss_is_the_registered_one"].outcome == "advice"
+
+
+def of_a_dict(self: Any, batch: Any, batch_idx: int) -> Tensor:
+    return F.cross_entropy(self.net(batch["image"]), batch["label"])
+
+
+def test_nothing_is_said_of_outputs_where_the_step_cannot_be_called():
+    results = results_of(lightning_module(forward=probabilities, training_step=of_a_dict))
+    assert causes(results) == set()
+    assert "pass loss=" in results["own_loss_is_the_registered_one"].verdict.measured
+
+
+def test_without_a_training_step_of_its_own_a_module_is_plain():
+    made = type("Module", (pytest.importorskip("lightning").LightningModule,), {})()
+    assert convention_of(made) is PLAIN
 
 
 def test_probabilities_that_the_step_trains_on_are_found():
@@ -313,6 +330,25 @@ def test_the_optimizer_of_a_net_trains_it():
     assert result_of("training_step_trains", net(Logits, criterion=nn.CrossEntropyLoss), num_classes=3).outcome == (
         "passed"
     )
+
+
+def test_a_net_that_is_not_initialised_yet_has_the_same_weights_in_each_copy():
+    subject = subject_of(net(Logits)())
+    assert same(subject.fresh(), subject.fresh())
+
+
+def test_a_net_may_be_registered_itself():
+    results = results_of(net(Logits, criterion=nn.CrossEntropyLoss)())
+    assert causes(results) == set()
+    assert results["training_step_trains"].outcome == "passed"
+
+
+def test_a_net_goes_with_its_module():
+    module = module_of(net(Logits)())
+    gone = weakref.ref(module)
+    del module
+    gc.collect()
+    assert gone() is None
 
 
 # Hugging Face.

@@ -12,7 +12,9 @@ from pytest_logits.finding import (
     Proof,
     Result,
     Verdict,
+    advice,
     as_json,
+    failed,
     inconclusive,
     not_applicable,
     passed,
@@ -132,3 +134,20 @@ def test_passes_are_subtracted_field_by_field():
 )
 def test_short_forms_name_no_cause(verdict: Verdict, outcome: str):
     assert (verdict.outcome, verdict.measured, verdict.cause) == (outcome, "m", None)
+
+
+def test_a_failure_says_what_it_is_given():
+    verdict = failed("it is 3", expected="4", cause="bounded_logits", counterexample={"n": 1}, evidence={"m": 2})
+    assert (verdict.outcome, verdict.measured, verdict.expected) == ("failed", "it is 3", "4")
+    assert (verdict.cause, verdict.counterexample, verdict.evidence) == ("bounded_logits", {"n": 1}, {"m": 2})
+
+
+def test_advice_says_what_it_is_given():
+    verdict = advice("it is 3", expected="4", cause="bounded_logits", evidence={"m": 2})
+    assert (verdict.outcome, verdict.measured, verdict.expected) == ("advice", "it is 3", "4")
+    assert (verdict.cause, verdict.evidence) == ("bounded_logits", {"m": 2})
+
+
+@pytest.mark.parametrize("verdict", [failed("x"), advice("x"), passed("x"), inconclusive("x"), not_applicable("x")])
+def test_a_verdict_of_few_words_has_no_more(verdict: Verdict):
+    assert (verdict.cause, verdict.counterexample, verdict.evidence, verdict.expected) == (None, None, {}, "")

@@ -20,6 +20,7 @@ CHECKS = {check.name: check for check in all_checks()}
 NOT_APPLICABLE = {
     "predictions_match_logits",
     "own_loss_is_the_registered_one",
+    "models_are_equivalent",
     "training_step_trains",
     "inputs_are_scaled",
     "labels_fit_classes",

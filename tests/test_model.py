@@ -19,6 +19,7 @@ from pytest_logits.model import (
     caller,
     make_spec,
     nearest,
+    require_known_checks,
 )
 
 CHECK = "outputs_are_logits"
@@ -37,6 +38,20 @@ def complaint(factory: Any = net, **arguments: Any) -> str:
     with pytest.raises(RegistrationError) as raised:
         spec(factory, **arguments)
     return str(raised.value)
+
+
+def test_an_expected_failure_that_no_check_has_is_named_once_the_checks_are_known():
+    made = spec(**GOOD, expected_failures={"outputs_are_logit": "known"})
+    with pytest.raises(RegistrationError) as raised:
+        require_known_checks(made, ["outputs_are_logits", "own_check"])
+    assert str(raised.value) == (
+        f"cannot register 'net' ({Path('/user/conftest.py')}:7): expected_failures names 'outputs_are_logit', "
+        "which is no check; did you mean 'outputs_are_logits'?"
+    )
+
+
+def test_expected_failures_of_known_checks_are_right():
+    require_known_checks(spec(**GOOD, expected_failures={"own_check": "known"}), ["outputs_are_logits", "own_check"])
 
 
 def test_good_arguments_become_the_fields():
@@ -88,11 +103,14 @@ def test_every_field_but_the_place_is_an_argument():
         ({"input_shape": None, "inputs": 3}, "inputs= must be callable; got 3 (int)"),
         ({"logits": "logits"}, "logits= must be callable; got 'logits' (str)"),
         ({"predict": 3}, "predict= must be callable; got 3 (int)"),
+        ({"equivalent_to": 3}, "equivalent_to= must be the name of another registered model; got 3 (int)"),
+        ({"equivalent_to": ""}, "equivalent_to= must be the name of another registered model; got '' (str)"),
+        ({"equivalent_to": "net"}, "equivalent_to='net' is the model itself; it must name another one"),
         ({"name": "two words"}, "name='two words' must consist of letters, digits, '_', '-' and '.'"),
         ({"name": "net::two"}, "name='net::two' must consist of"),
         ({"name": "net\n"}, "must consist of"),
         ({"expected_failures": [CHECK]}, "expected_failures= maps a check's name to the reason"),
-        ({"expected_failures": {"outputs_are_logit": "known"}}, f"is no check; did you mean '{CHECK}'?"),
+        ({"expected_failures": {3: "known"}}, "expected_failures= maps a check's name to the reason; got 3 (int)"),
         ({"expected_failures": {CHECK: ""}}, f"expected_failures['{CHECK}'] needs a reason, in words; got '' (str)"),
         ({"expected_failures": {CHECK: "  "}}, f"expected_failures['{CHECK}'] needs a reason, in words"),
         ({"expected_failures": {CHECK: None}}, f"expected_failures['{CHECK}'] needs a reason, in words"),

@@ -15,11 +15,13 @@ from pytest_logits.model import RegistrationError, make_spec
 from pytest_logits.model_registry import (
     add,
     add_from_pyproject,
+    equivalent_of,
     isolated,
     load_factory,
     load_module,
     register,
     registered_models,
+    require_pairs,
 )
 
 GOOD: dict[str, Any] = {"num_classes": 2, "input_shape": (4,)}
@@ -171,6 +173,79 @@ def test_the_same_name_in_another_file_is_another_model():
     for file in (HERE, HERE.parent / "other.py"):
         add(make_spec(net, file=file, line=3, arguments=GOOD))
     assert len(registered_models()) == 2
+
+
+# equivalent_to=
+
+
+def pair(mine: dict[str, Any], its: dict[str, Any], *, file: Path = HERE) -> Any:
+    """A model and another; the first names "other"."""
+    first = make_spec(net, file=HERE, line=1, arguments={**GOOD, "name": "first", "equivalent_to": "other", **mine})
+    add(first)
+    add(make_spec(net, file=file, line=2, arguments={**GOOD, "name": "other", **its}))
+    return first
+
+
+ELSEWHERE = HERE.parent / "elsewhere.py"
+BINARY = {"task": "binary"}
+
+
+@pytest.mark.parametrize("file", [HERE, ELSEWHERE])
+def test_the_other_model_is_found_by_its_name(file: Path):
+    assert equivalent_of(pair({}, {}, file=file)).file == file
+    require_pairs()
+
+
+def test_of_two_of_one_name_that_of_the_same_file_is_meant():
+    first = pair({}, {})
+    add(make_spec(net, file=ELSEWHERE, line=2, arguments={**GOOD, "name": "other"}))
+    assert equivalent_of(first).file == HERE
+
+
+def test_several_of_one_name_in_other_files_are_told():
+    first = pair({}, {}, file=ELSEWHERE)
+    add(make_spec(net, file=HERE.parent / "third.py", line=2, arguments={**GOOD, "name": "other"}))
+    with pytest.raises(RegistrationError, match=r"'other' is registered in several files: .*elsewhere.py, .*third.py"):
+        equivalent_of(first)
+
+
+@pytest.mark.parametrize(
+    ("mine", "its"),
+    [
+        ({}, BINARY),
+        (BINARY, {}),
+        ({}, {**BINARY, "num_classes": 1}),
+        ({"inputs": torch.randn, "input_shape": None}, {"input_shape": (9,)}),
+    ],
+)
+def test_one_logit_and_two_logits_are_two_classes(mine: dict[str, Any], its: dict[str, Any]):
+    assert equivalent_of(pair(mine, its)).name == "other"
+
+
+@pytest.mark.parametrize(
+    ("mine", "its", "said"),
+    [
+        ({"equivalent_to": "othr"}, {}, "equivalent_to='othr' is no registered model; did you mean 'other'?"),
+        ({}, {"input_shape": (5,)}, "input_shape=(4,), and (5,) in equivalent_to='other'"),
+        ({"vocab_size": 9}, {}, "vocab_size=9, and None in equivalent_to='other'"),
+        ({"num_classes": 3}, {}, "it classifies into 3 classes, and equivalent_to='other' into 2 classes"),
+        ({"task": "multilabel"}, {}, "it classifies into 2 independent labels, and equivalent_to='other' into 2 class"),
+        ({"num_classes": 3}, BINARY, "it classifies into 3 classes, and equivalent_to='other' into 2 classes"),
+    ],
+)
+def test_a_pair_that_cannot_be_compared_is_told(mine: dict[str, Any], its: dict[str, Any], said: str):
+    first = pair(mine, its)
+    for ask in (lambda: equivalent_of(first), require_pairs):
+        with pytest.raises(RegistrationError) as raised:
+            ask()
+        assert str(raised.value).startswith(f"cannot pair 'first' ({HERE}:1): ")
+        assert said in str(raised.value)
+
+
+def test_a_lone_model_has_no_nearest_name():
+    register(net, equivalent_to="other", **GOOD)
+    with pytest.raises(RegistrationError, match="is no registered model; no other model is registered"):
+        require_pairs()
 
 
 # isolated()

@@ -111,7 +111,35 @@ def test_a_temperature_is_no_layer_and_an_update_lies_beside_it():
     model = Updated()
     last, beside = last_leaves(scores(model))
     assert names(model, last) == {"base.weight", "base.bias"}
-    assert names(model, beside) == {"up.weight", "down.weight", "scale"}
+    assert names(model, beside) == {"up.weight", "down.weight"}
+
+
+class Calibrated(nn.Module):
+    """A layer with one number for each class, in the shape of the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base, self.gain, self.prior = (
+            nn.Linear(10, 3),
+            nn.Parameter(torch.ones(1, 3)),
+            nn.Parameter(torch.ones(1, 1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * self.base(x) + self.prior
+
+
+def test_one_number_for_each_class_is_no_layer_in_whatever_shape():
+    model = Calibrated()
+    last, beside = last_leaves(scores(model))
+    assert names(model, last) == {"base.weight", "base.bias"}
+    assert beside == {}
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_the_matrix_of_a_narrow_head_is_one(outputs: int):
+    model = nn.Sequential(nn.Linear(10, 4), nn.ReLU(), nn.Linear(4, outputs))
+    assert names(model, last_leaves(scores(model))[0]) == {"2.weight", "2.bias"}
 
 
 # Strays.

@@ -64,7 +64,7 @@ def loaded_by(pytester: pytest.Pytester, clean_environment: dict[str, str]) -> L
 
 
 def test_an_unused_plugin_loads_itself_only(loaded_by: Loaded):
-    assert loaded_by() == ["pytest_logits", "pytest_logits.plugin"]
+    assert loaded_by() == ["pytest_logits", "pytest_logits.fixtures", "pytest_logits.plugin"]
 
 
 def test_registering_models_loads_nothing_heavy(pytester: pytest.Pytester, loaded_by: Loaded):

@@ -35,7 +35,7 @@ def test_shown_output_is_the_output_of_a_run(pytester: pytest.Pytester):
 def test_registration_snippet_gives_a_clean_run(pytester: pytest.Pytester):
     pytester.makeconftest(blocks("python")[0])
     result = run(pytester, "--logit-checks", "--logit-profile=quick")
-    result.assert_outcomes(passed=14, skipped=5)
+    result.assert_outcomes(passed=15, skipped=6)
 
 
 def test_training_snippet_gives_a_clean_run(pytester: pytest.Pytester):
@@ -65,20 +65,38 @@ def test_script_snippet_prints_a_report(capsys: pytest.CaptureFixture[str]):
     assert "loss_reaches_its_minimum" in capsys.readouterr().out
 
 
-def test_strategies_snippet_finds_the_fault_without_the_plugin(pytester: pytest.Pytester):
+def test_own_tests_snippet_passes(pytester: pytest.Pytester):
+    pytester.makeconftest(blocks("python")[0])
     pytester.makepyfile(blocks("python")[3])
+    run(pytester).assert_outcomes(passed=15, skipped=4)
+
+
+def test_own_checks_snippet_gives_a_clean_run(pytester: pytest.Pytester):
+    pytester.makeconftest(blocks("python")[4])
+    result = run(pytester, "--logit-checks", "--logit-select=initialisation,own")
+    result.assert_outcomes(passed=2)
+
+
+def test_shown_controls_are_those_of_a_run(pytester: pytest.Pytester):
+    pytester.makeconftest(blocks("python")[0])
+    result = run(pytester, "--logit-controls")
+    assert blocks("text")[1] in result.stdout.str()
+
+
+def test_strategies_snippet_finds_the_fault_without_the_plugin(pytester: pytest.Pytester):
+    pytester.makepyfile(blocks("python")[5])
     result = run(pytester, "-p", "no:logits")
     result.assert_outcomes(failed=1)
-    assert blocks("text")[1] in result.stdout.str() + "\n"
+    assert blocks("text")[2] in result.stdout.str() + "\n"
 
 
 def test_relations_snippet_passes(pytester: pytest.Pytester):
-    pytester.makepyfile(blocks("python")[4])
+    pytester.makepyfile(blocks("python")[6])
     run(pytester, "-p", "no:logits").assert_outcomes(passed=2)
 
 
 def test_every_python_block_is_one_of_those_above():
-    assert len(blocks("python")) == 5
+    assert len(blocks("python")) == 7
     assert len(blocks("toml")) == 1
 
 

@@ -141,6 +141,11 @@ def test_free_scores_are_not_nearly_log_normalised(width: int):
 # are never confirmed to be in one where a loss behind it is kept from its minimum.
 
 
+def stretched(z: Tensor, epsilon: float = 0.0) -> Tensor:
+    low, high = z.amin(dim=1, keepdim=True), z.amax(dim=1, keepdim=True)
+    return (z - low) / (high - low + epsilon)
+
+
 class After(nn.Module):
     """A function applied to a model's scores."""
 
@@ -175,6 +180,8 @@ ACTIVATIONS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "log_softmax": ("log_simplex", lambda z: torch.log_softmax(z, dim=1)),
     "sigmoid": ("unit", torch.sigmoid),
     "hardsigmoid": ("unit", F.hardsigmoid),
+    "least to 0, greatest to 1": ("stretched", stretched),
+    "the same with an epsilon": ("stretched", lambda z: stretched(z, 1e-6)),
     "clamp to 0, 1": ("unit", lambda z: z.clamp(0, 1)),
     "tanh": ("symmetric", torch.tanh),
     "hardtanh": ("symmetric", F.hardtanh),
@@ -192,7 +199,7 @@ ACTIVATIONS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
 def test_every_activation_is_confirmed(name: str, trunk: str):
     region, function = ACTIVATIONS[name]
     for classes in (1, 2, 10, 100):
-        if classes > 1 or not region.endswith("simplex"):
+        if classes > 2 or not (region == "stretched" or (classes == 1 and region.endswith("simplex"))):
             for seed in range(2):
                 assert subject_of(lambda k=classes: After(TRUNKS[trunk](k), function), classes, seed).region == region
 
@@ -326,7 +333,7 @@ def test_what_cannot_be_undone_from_outside_is_refused(region: Any):
         undo(region)
 
 
-@pytest.mark.parametrize("region", ["simplex", "unit", "symmetric", "bounded", "nonnegative"])
+@pytest.mark.parametrize("region", ["simplex", "stretched", "unit", "symmetric", "bounded", "nonnegative"])
 def test_confined_scores_lie_in_the_region_and_its_undoing_has_words(region: Any):
     z = 4 * torch.randn(64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert extent_of(confine(region, 3.0 if region == "bounded" else 1.0)(z)).holds(region)

@@ -31,6 +31,7 @@ CHECKS = [c.name for c in all_checks()]
 NEEDS_MORE = {
     "predictions_match_logits",
     "own_loss_is_the_registered_one",
+    "models_are_equivalent",
     "training_step_trains",
     "inputs_are_scaled",
     "labels_fit_classes",
@@ -295,6 +296,30 @@ def test_a_shape_may_be_written_as_people_do(pytester: pytest.Pytester, shape: s
     )
     args = ["--logit-model=nets:net", f"--logit-input-shape={shape}", "--logit-classes=2"]
     assert record(pytester, *args)["outcome"] == "passed"
+
+
+# Pairs
+
+PAIR = TWO_NETS.replace("num_classes=2)", "num_classes=2, equivalent_to='other')", 1)
+
+
+def test_a_pair_is_compared_once_where_one_names_the_other(pytester: pytest.Pytester):
+    pytester.makeconftest(PAIR)
+    run(pytester, "--logit-select=models_are_equivalent").assert_outcomes(passed=1, skipped=1)
+
+
+def test_a_pair_that_names_no_model_ends_the_session_when_all_are_known(pytester: pytest.Pytester):
+    pytester.makeconftest(PAIR.replace("to='other'", "to='othr'"))
+    result = pytester.run(sys.executable, "-m", "pytest", "--logit-checks", "--co")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines("ERROR: cannot pair 'net' (*): equivalent_to='othr' is no registered model; *'other'?")
+
+
+def test_an_id_may_leave_the_file_of_the_other_unloaded(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_one=NET.replace("num_classes=2", "num_classes=2, equivalent_to='other'"), test_two=TWO_NETS
+    )
+    assert ids(pytester, f"test_one.py::net::{SHAPE}") == [f"test_one.py::net::{SHAPE}"]
 
 
 # Which items run

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, UserDict, namedtuple
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_logits.structures import find_logits, index_rows, replaced, tensors_in
+from pytest_logits.structures import find_logits, index_rows, mapped, replaced, tensors_in
 
 LIKE = torch.zeros(4, 3)
 NEW = torch.arange(6.0).view(2, 3)
@@ -122,3 +122,46 @@ def test_rows_of_any_dtype_are_picked(dtype: torch.dtype):
     made = index_rows([torch.tensor([0, 1]).to(dtype)], torch.tensor([1, 0, 1]), 2)
     assert made[0].tolist() == [1, 0, 1]
     assert made[0].dtype == dtype
+
+
+def test_rows_of_an_output_are_picked_and_its_kind_stays():
+    made = index_rows(Fields(LIKE, [AUXILIARY], HIDDEN), torch.tensor([0, 1, 2, 3, 0]), 4)
+    assert type(made) is Fields
+    assert [len(made.logits), len(made.auxiliary[0]), len(made.hidden), made.name] == [5, 5, 5, "net"]
+    assert type(index_rows([LIKE], torch.tensor([0]), 4)) is list
+    assert type(index_rows(Heads(LIKE, AUXILIARY, HIDDEN), torch.tensor([0]), 4)) is Heads
+
+
+def test_what_has_another_number_of_rows_stays():
+    assert index_rows({"table": HIDDEN[:2]}, torch.tensor([0, 0, 0]), 4)["table"].shape == (2, 7)
+
+
+def test_a_mapping_that_takes_no_keywords_becomes_a_dict():
+    class Encoding(UserDict[str, Tensor]):
+        def __init__(self, data: Any = None) -> None:
+            super().__init__(data)
+
+    made = mapped(Encoding({"ids": LIKE}), torch.neg)
+    assert type(made) is dict
+    assert torch.equal(made["ids"], -LIKE)
+
+
+@dataclass
+class Named:
+    logits: Tensor
+    image_features: Tensor
+
+
+@pytest.mark.parametrize("name", ["features", "last_hidden_state", "image_embeds", "Embedding", "pooler_output"])
+def test_features_stay_though_there_are_as_many_as_classes(name: str):
+    made = replaced({"logits": LIKE, name: AUXILIARY, "aux": AUXILIARY}, LIKE, NEW)
+    assert is_new(made["logits"])
+    assert is_new(made["aux"])
+    assert made[name] is AUXILIARY
+
+
+def test_features_in_fields_stay():
+    assert replaced(Named(LIKE, AUXILIARY), LIKE, NEW).image_features is AUXILIARY
+    made = replaced(namedtuple("Pair", ["logits", "features"])(LIKE, AUXILIARY), LIKE, NEW)
+    assert is_new(made.logits)
+    assert made.features is AUXILIARY

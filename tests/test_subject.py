@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -506,3 +507,23 @@ def test_a_small_model_is_computed_with_one_thread_and_a_large_one_shares():
     assert large.threads == 4
     large.settings = Settings(workers=3)
     assert large.threads == 1
+
+
+class WithFeatures(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(10, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = torch.relu(self.body(x))
+        return {"logits": self.head(features), "features": features}
+
+
+@pytest.mark.parametrize("rows", [1, 6, 16, 40])
+def test_what_a_loss_of_the_output_gets_beside_the_scores_has_their_rows(rows: int):
+    def loss(output: dict[str, Tensor], targets: Tensor) -> Tensor:
+        assert len(output["logits"]) == len(output["features"]) == len(targets)
+        return F.cross_entropy(output["logits"], targets)
+
+    subject = subject_of(WithFeatures, loss=loss, loss_takes="output")
+    assert subject.loss(torch.zeros(rows, 3), torch.zeros(rows, dtype=torch.long)).item() == pytest.approx(math.log(3))

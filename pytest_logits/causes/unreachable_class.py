@@ -1,7 +1,8 @@
 """One class's score never exceeds another's, so it is never predicted.
 
 Whatever the parameters and the input, argmax passes the class by. Cross entropy cannot learn its rows: their loss stays
-above log 2. A score that is made from another's by taking something off does it.
+above log 2. A score that is made from another's by taking something off does it, and one that is an average of the
+others'.
 """
 
 FIX = "give every class a score of its own, free of the others'"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pytest_logits import equivalence
+from pytest_logits import equivalence, lockstep
 from pytest_logits.check_registry import check
+from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
@@ -25,18 +28,24 @@ LARGEST_SCORE = 1000.0
 LARGEST_BATCH = 4
 
 
-@check(claim="cross entropy on two logits equals BCE with logits on their difference", tags=("loss", "exact"))
-def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
+@check(
+    claim="cross entropy on two logits equals BCE with logits on their difference",
+    tags=("loss", "exact"),
+    subjects=("model", "loss"),
+)
+def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     """The model's loss on two classes has the value and the gradient that the other parameterisation gives.
 
-    CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing and each
-    reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and compared with a float64
-    reference. A loss of the user's own is first recognised on moderate scores: what equals cross entropy there must
-    be finite wherever cross entropy is; what equals it with every row paired with every label is broadcast; what equals
-    it on softmax or sigmoid outputs applies that activation itself. A loss that equals none of these claims nothing.
+    CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing, soft targets,
+    ignore_index and each reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and
+    compared with a float64 reference; docs/explanation/ce-and-bce.md says when the two are equal. A loss of the user's
+    own is first recognised on moderate scores: what equals cross entropy there must be finite wherever cross entropy
+    is; what equals it with every row paired with every label is broadcast; what equals it on softmax or sigmoid
+    outputs applies that activation itself. A loss that equals none of these claims nothing.
 
-    On generated classifiers whole training runs agree too: SGD, momentum and Adam, the one-logit head taking twice
-    the step (the trunk the same step) of the two-logit head.
+    Whole training runs agree too. The model is trained in float64 with its own loss, and from the same weights with
+    the other parameterisation of it; both must stay together, but for what rounding makes. On generated classifiers
+    a one-logit head is trained beside the two-logit one, with twice its step and half its weight decay.
 
     Causes: unstable_loss, signed_targets, broadcast_targets, softmax_before_cross_entropy,
     sigmoid_before_bce_with_logits.
@@ -51,11 +60,19 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
         )
     subject.require_targets()
     exact = equivalence.exact_reference(subject.loss_object, two_columns=two)
-    verdict = _compare(subject, exact, two_columns=two) if exact else _recognise(subject, two_columns=two)
-    return (_training_runs(subject) or verdict) if verdict.outcome == "passed" else verdict
+    reference = exact
+    if exact is not None:
+        verdict = _compare(subject, exact)
+    else:
+        verdict, reference = _recognise(subject, two_columns=two)
+    if verdict.outcome != "passed" or reference is None or isinstance(subject, LossSubject):
+        return verdict
+    return _training_runs(subject) or _trained_by_both(subject, reference, verdict)
 
 
-def _draws(subject: Subject, magnitude: float, *, two_columns: bool) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+def _draws(
+    subject: Subject | LossSubject, magnitude: float, *, two_columns: bool
+) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     """Pairs of free scores in the shape of the model's, and labels."""
     trailing = subject.sample_logits.shape[1:]
     pairs = st.integers(1, LARGEST_BATCH).flatmap(
@@ -81,13 +98,30 @@ def _value_and_gradient(function: Callable[[Tensor], Tensor], scores: Tensor) ->
     return float(value.detach()), gradient.double()
 
 
+def _with_ignored(
+    draws: st.SearchStrategy[tuple[Tensor, Tensor]], index: int
+) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+    """The same batches, of some rows the label replaced by the one that is ignored."""
+
+    def ignore(scores: Tensor, labels: Tensor, ignored: list[bool]) -> tuple[Tensor, Tensor]:
+        return scores, labels.masked_fill(torch.tensor(ignored), index)
+
+    return draws.flatmap(
+        lambda d: st.lists(st.booleans(), min_size=len(d[1]), max_size=len(d[1])).map(lambda i: ignore(*d, i))
+    )
+
+
 def _disagreement(
-    subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor
+    subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor
 ) -> dict[str, Any] | None:
     """The numbers where the user's loss is off its reference by more than rounding makes; None where it is not."""
+    y = _shares(subject, reference, scores, labels)
+    exact, exact_gradient = _value_and_gradient(lambda z: reference.value(z, y), scores.double())
+    if math.isnan(exact):
+        # Every row is ignored, or of a class without weight: a mean over nothing.
+        return None
     value, gradient = _value_and_gradient(lambda z: subject.loss(subject.nature.link(z), labels), scores)
-    exact, exact_gradient = _value_and_gradient(lambda z: reference.value(z, labels), scores.double())
-    bound, gradient_bound = reference.tolerance(scores, labels)
+    bound, gradient_bound = reference.tolerance(scores, y)
     off = not abs(value - exact) <= bound
     gradient_off = not bool(((gradient - exact_gradient).abs() <= gradient_bound).all())
     if not off and not gradient_off:
@@ -102,8 +136,16 @@ def _disagreement(
     }
 
 
-def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns: bool) -> Verdict:
-    draws = _draws(subject, LARGEST_SCORE, two_columns=two_columns)
+def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor) -> Tensor:
+    targets = subject.targets(labels, scores)
+    return equivalence.shares(targets, labels, scores, two_columns=reference.two_columns)
+
+
+def _compare(subject: Subject | LossSubject, reference: equivalence.Reference) -> Verdict:
+    draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
+    encoding = subject.encoding if isinstance(subject, LossSubject) else subject.spec.targets
+    if reference.two_columns and encoding in (None, "index"):
+        draws = _with_ignored(draws, reference.ignore_index)
     found = smallest(
         draws,
         lambda d: _disagreement(subject, reference, *d) is not None,
@@ -134,22 +176,25 @@ def _compare(subject: Subject, reference: equivalence.Reference, *, two_columns:
 
 
 def _cause_in_targets(
-    subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor, *, value: float
+    subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor, *, value: float
 ) -> str | None:
     """What the targets are to blame for: outside [0, 1], or those of the other class."""
-    targets = subject.targets(labels, scores)
+    kept = (labels == 0) | (labels == 1)
+    targets = subject.targets(labels, scores)[kept]
     if bool((targets < 0).any()):
         return "signed_targets"
     bound, _ = reference.tolerance(scores, labels)
-    swapped = abs(value - float(reference.value(scores.double(), 1 - labels))) <= bound
+    other = torch.where(kept, 1 - labels, labels)
+    swapped = abs(value - float(reference.value(scores.double(), other))) <= bound
     return "labels_out_of_range" if bool((targets > 1).any()) or swapped else None
 
 
-def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
+def _recognise(subject: Subject | LossSubject, *, two_columns: bool) -> tuple[Verdict, equivalence.Reference | None]:
+    """What a loss of the user's own does, and its reference where it is one of the two and finite."""
     if subject.nature.takes in ("probabilities", "log_probabilities"):
         return not_applicable(
             f"{subject.loss_name} is a loss of your own that does not take logits, so it claims no equality"
-        )
+        ), None
     family = equivalence.recognise(
         lambda z, y: subject.loss(z, y),
         shape=tuple(subject.sample_logits.shape[1:]),
@@ -159,7 +204,7 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
     if family is None:
         return not_applicable(
             f"{subject.loss_name} is neither cross entropy nor BCE with logits on moderate scores, so claims nothing"
-        )
+        ), None
     if family.cause is not None:
         place = loss_place(subject)
         return Verdict(
@@ -172,7 +217,7 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
             location=place,
             counterexample=family.example,
             evidence={"recognised_as": family.name},
-        )
+        ), None
 
     def is_unstable(draw: tuple[Tensor, Tensor]) -> bool:
         value, gradient = _value_and_gradient(lambda z: subject.loss(z, draw[1]), draw[0])
@@ -188,7 +233,7 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
         return passed(
             f"{subject.loss_name} equals {family.name} and is finite up to scores of {LARGEST_SCORE:g}",
             evidence={"recognised_as": family.name},
-        )
+        ), family.reference
     value, _ = _value_and_gradient(lambda z: subject.loss(z, found[1]), found[0])
     return Verdict(
         outcome="failed",
@@ -200,36 +245,61 @@ def _recognise(subject: Subject, *, two_columns: bool) -> Verdict:
         location=loss_place(subject),
         counterexample={"logits": found[0].tolist(), "labels": found[1].tolist(), "loss": value},
         evidence={"recognised_as": family.name},
-    )
+    ), None
 
 
-def _shapes(subject: Subject) -> str:
+def _shapes(subject: Subject | LossSubject) -> str:
     logits = subject.sample_logits
     return against(logits, subject.targets(subject.sample_labels, logits))
 
 
-def _training_runs(subject: Subject) -> Verdict | None:
+def _training_runs(subject: Subject | LossSubject) -> Verdict | None:
     """Whole training runs, where the model is a generated one whose head and trunk are known."""
-    build = subject.build_generated
-    if build is None:
+    if isinstance(subject, LossSubject) or subject.build_generated is None:
         return None
+    build = subject.build_generated
     models: list[Callable[[], nn.Module]] = [lambda: build(2), lambda: build(1)]
-    gaps = equivalence.training_gaps(
+    gaps = lockstep.training_gaps(
         models[0], models[1], subject.separable_batch().inputs, seed=subject.seed("training runs")
     )
-    evidence = {"largest_gap": gaps, "bound": equivalence.TRAINING_BOUND, "steps": equivalence.TRAINING_STEPS}
+    evidence = {"largest_gap": gaps, "bound": lockstep.TRAINING_BOUND, "steps": lockstep.TRAINING_STEPS}
     worst = max(gaps, key=gaps.__getitem__)
-    if gaps[worst] <= equivalence.TRAINING_BOUND:
+    if gaps[worst] <= lockstep.TRAINING_BOUND:
         told = ", ".join(f"{name} {gap:.1g}" for name, gap in gaps.items())
         return passed(
             f"value, gradient and training runs agree; largest gap of the margins over "
-            f"{equivalence.TRAINING_STEPS} steps: {told}",
+            f"{lockstep.TRAINING_STEPS} steps: {told}",
             evidence=evidence,
         )
     return Verdict(
         outcome="failed",
         measured=f"with {worst}, the margins of the two runs part by {gaps[worst]:.3g}",
-        expected=f"at most {equivalence.TRAINING_BOUND:g} in float64",
+        expected=f"at most {lockstep.TRAINING_BOUND:g} in float64",
         counterexample={"optimizer": worst, "gap": gaps[worst]},
         evidence=evidence,
     )
+
+
+def _trained_by_both(subject: Subject, reference: equivalence.Reference, verdict: Verdict) -> Verdict:
+    """The user's model trained by its loss and by the other parameterisation; what the drawn batches told stands."""
+    if subject.nature.takes == "log_probabilities" and not subject.scan.is_nearly_log_normalised:
+        # On the drawn log-probabilities the loss is right; that the model gives none, outputs_are_logits reports.
+        return verdict
+    seen = runs_of_both_losses(subject, reference)
+    if isinstance(seen, str):
+        return replace(verdict, evidence={**verdict.evidence, "training": f"not compared: {seen}"})
+    evidence = {**verdict.evidence, "training": {name: vars(course) for name, course in seen.items()}}
+    for name, course in seen.items():
+        if course.parting is not None:
+            parting = course.parting
+            return Verdict(
+                outcome="failed",
+                measured=f"trained with {name} by {subject.loss_name}, {parting.where} is {parting.left:.10g} at step "
+                f"{parting.step}, and {parting.right:.10g} by {reference.name}",
+                expected=f"values within {parting.bound:.3g} of each other, as on the drawn batches; a loss that keeps "
+                "a state between calls is not the one that was drawn on",
+                counterexample=vars(parting),
+                evidence=evidence,
+            )
+    told = ", ".join(f"{name} {course.gap:.1g} in {course.steps} steps" for name, course in seen.items())
+    return replace(verdict, measured=f"{verdict.measured}; training by both stays together: {told}", evidence=evidence)

@@ -34,9 +34,11 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     """In training on separable data, every parameter gets a gradient that is not zero, and is in ``parameters()``.
 
     What does not train and is not declared ``frozen`` fails where it includes the weights of the layer that makes the
-    logits, where nothing else trains, or where the model cannot learn the data and can with just this undone, which is
-    the proof. Otherwise it is advice: frozen backbones, stopped gradients and hidden teachers may be meant. Parameters
-    that the logits do not depend on, and gradients that are zero in a model that learns, are only mentioned.
+    logits, or where nothing else trains. Parameters that are not registered fail too where the model cannot learn the
+    data and can with just this undone, which is the proof. Otherwise it is advice: frozen backbones, stopped gradients
+    and hidden teachers may be meant, and what a frozen backbone makes of the suite's data says nothing about the data
+    it was trained on. Parameters that no gradient has reached, as those of experts that no row has chosen, and
+    gradients that are zero in a model that learns, are only mentioned.
 
     Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation, bounded_logits,
     output_ignores_input.
@@ -84,8 +86,6 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
             paths=found.off,
             said=f"{len(found.off)} of {counted(len(found.all), 'parameter')} "
             f"{'does' if len(found.off) == 1 else 'do'} not require a gradient ({listed(found.off)})",
-            undone="the same training with requires_grad on",
-            prepare=_switched_on(subject, found.off),
         )
     if found.cut:
         yield _Idle(
@@ -140,16 +140,6 @@ def _with_strays(subject: Subject) -> Prepare:
         # The hidden modules may be the user's own objects, which must not train here.
         model = copy.deepcopy(model)
         return model, [*subject.trainable(model).values(), *(s.tensor for s in strays(subject, model))]
-
-    return prepare
-
-
-def _switched_on(subject: Subject, names: tuple[str, ...]) -> Prepare:
-    def prepare(model: nn.Module) -> tuple[nn.Module, list[Any]]:
-        for name, p in model.named_parameters():
-            if name in names:
-                p.requires_grad_()
-        return model, list(subject.trainable(model).values())
 
     return prepare
 

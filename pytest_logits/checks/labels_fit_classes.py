@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import Counter
 
 import torch
 from torch import Tensor
 
 from pytest_logits.check_registry import check
-from pytest_logits.copies import SubjectError, evaluating
+from pytest_logits.copies import DoesNotApply, SubjectError, evaluating
 from pytest_logits.finding import Verdict, not_applicable, passed
-from pytest_logits.own_training import users_batches
+from pytest_logits.own_training import OwnTraining, fed_batches
 from pytest_logits.subject import Subject
 from pytest_logits.target_faults import against, finding, out_of_range, refused, unnormalised
+
+# A false alarm in a million users whose data is shuffled.
+UNLIKELY = 1e-6
 
 
 @check(claim="the labels of your batches are what the loss takes, and lie in the declared classes", tags=("data",))
@@ -20,8 +24,8 @@ def labels_fit_classes(subject: Subject) -> Verdict:
     """The targets of the first eight batches go into the loss with equal scores for every class.
 
     The loss takes them; class indices lie in [0, K) or are the index to ignore; targets of BCE are in [0, 1]; soft rows
-    sum to 1; rows with different targets get different gradients. Batches that hold one class each are advice: the
-    data is not shuffled.
+    sum to 1; rows with different targets get different gradients. Batches that hold one class each, where shuffled data
+    of the same classes does so once in a million times, are advice.
 
     Causes: wrong_target_dtype, labels_out_of_range, signed_targets, unnormalised_targets, broadcast_targets.
     """
@@ -30,17 +34,19 @@ def labels_fit_classes(subject: Subject) -> Verdict:
     if subject.has_single_column:
         return not_applicable("with one score per example no target fits cross entropy")
     model, kinds = evaluating(subject.fresh()), []
-    for number, (x, y) in enumerate(users_batches(subject), 1):
+    for number, (x, y) in enumerate(fed_batches(subject), 1):
         if not isinstance(y, Tensor) or y.ndim == 0:
             kind = type(y).__name__ if not isinstance(y, Tensor) else "a tensor without a batch axis"
             return not_applicable(f"only targets that are tensors are looked at; batch {number} has {kind}")
         fault = _fault(subject, y, torch.zeros_like(subject.scores(model, x, purpose="labels")))
+        if fault is not None and subject.spec.train_step is not None and _step_converts(subject):
+            return not_applicable(f"your train_step converts the targets before its loss takes them: {fault.measured}")
         if fault is not None:
             return fault
-        kinds.append({repr(row) for row in _rows(y).tolist()})
-    seen = set().union(*kinds)
+        kinds.append(Counter(repr(row) for row in _rows(y).tolist()))
+    seen = sum(kinds, Counter[str]())
     evidence = {"batches": len(kinds), "different_targets": len(seen)}
-    if all(len(kind) == 1 for kind in kinds) and max(map(_size, users_batches(subject))) > 1:
+    if all(len(kind) == 1 for kind in kinds) and _chance_of_one_kind_each(kinds, seen) < UNLIKELY:
         return Verdict(
             outcome="advice",
             measured=f"each of your first {len(kinds)} batches has one and the same target in all its rows, "
@@ -50,6 +56,28 @@ def labels_fit_classes(subject: Subject) -> Verdict:
         )
     batches = "1 batch" if len(kinds) == 1 else f"{len(kinds)} batches"
     return passed(f"the targets of {batches} fit; {len(seen)} different ones", evidence=evidence)
+
+
+def _step_converts(subject: Subject) -> bool:
+    """Whether the user's step goes through with targets that the registered loss refuses."""
+    own = OwnTraining(subject)
+    try:
+        _ = own.fed
+    except DoesNotApply:
+        model = subject.fresh()
+        try:
+            own.step(model, own.optimizer_of(model), *own.batches[0])
+        except Exception:
+            # The step refuses them as well: the finding about the targets stands.
+            return False
+        return True
+    return False
+
+
+def _chance_of_one_kind_each(kinds: list[Counter[str]], seen: Counter[str]) -> float:
+    """How likely rows drawn with these shares are to give batches of these sizes with one kind of target each."""
+    shares = [count / seen.total() for count in seen.values()]
+    return math.prod(sum(share ** kind.total() for share in shares) for kind in kinds)
 
 
 def _fault(subject: Subject, targets: Tensor, zeros: Tensor) -> Verdict | None:
@@ -81,7 +109,3 @@ def _broadcast(subject: Subject, scores: Tensor, targets: Tensor) -> Verdict | N
 
 def _rows(targets: Tensor) -> Tensor:
     return targets.reshape(len(targets), -1)
-
-
-def _size(batch: tuple[Any, Any]) -> int:
-    return len(batch[1])

@@ -13,6 +13,7 @@ IN_WORDS: dict[Region, str] = {
     "simplex": "softmax outputs",
     "unit": "sigmoid outputs",
     "sphere": "normalised outputs",
+    "stretched": "outputs stretched to [0, 1]",
     "symmetric": "outputs in [-1, 1]",
     "bounded": "outputs within their bound",
     "nonnegative": "outputs clipped at 0",

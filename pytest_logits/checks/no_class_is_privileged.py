@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from pytest_logits.averages import average_of_others
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
@@ -18,6 +20,14 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
+# So many settings more may have all their rows tied, as a clamp ties them.
+TIED = 12
+# Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
+HARD = 10.0
+# Each is looked at by itself.
+MOST_IGNORED = 20
+
+WINS = "every class has the highest score somewhere"
 
 
 @check(claim="every class can be predicted, and every class counts in the loss", tags=("learning", "exact"))
@@ -25,9 +35,10 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     """No class's score stays below another's in every setting of the parameters, and no class's rows are ignored.
 
     Copies with scattered parameters give the scores of sixteen random inputs each. Classes that win somewhere are done
-    with. Another whose score never exceeds that of some other class, in 19 + 2 log2 K settings, cannot be predicted: by
-    chance that happens to two models in a million. A score that is the same constant everywhere is a mask, and a class
-    that the loss ignores may be padding: both are advice.
+    with. Another whose score never exceeds that of some other class, and is below it in 19 + 2 log2 K settings, cannot
+    be predicted: by chance that happens to two models in a million. Nor can one whose score is in every row an average
+    of the others', with weights that hold in settings that they were not found in. A score that is the same constant
+    everywhere is a mask, and a class that the loss ignores may be padding: both are advice.
 
     Causes: unreachable_class, wrong_loss_weights (advice).
     """
@@ -35,14 +46,17 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     if subject.multilabel or len(shape) < 2 or shape[1] < 2:
         return not_applicable("only scores of several classes, of which one is chosen, are looked at")
     classes = shape[1]
-    scores = torch.cat([_scores(subject, variant) for variant in range(SETTINGS)])
+    settings = [_scores(subject, variant) for variant in range(SETTINGS)]
+    scores = torch.cat(settings)
     if len(scores) == 0:
         return inconclusive("no row of the scores is without NaN; see outputs_stay_finite")
     behind = _behind(scores)
     if behind:
         certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-        scores = torch.cat([scores, *(_scores(subject, variant) for variant in range(SETTINGS, certain))])
-        behind = _behind(scores)
+        while len(settings) < certain + TIED and not _told(settings, behind, certain):
+            settings.append(_scores(subject, len(settings)))
+        scores = torch.cat(settings)
+        behind = {c: d for c, d in _behind(scores).items() if _told(settings, {c: d}, certain)}
     masked = [c for c in behind if bool((scores[:, c] == scores[0, c]).all())]
     unreachable = {c: d for c, d in behind.items() if c not in masked}
     evidence = {"rows": len(scores), "unreachable": list(unreachable)[:20], "masked": masked[:20]}
@@ -54,11 +68,22 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
             outcome="failed" if free else "advice",
             cause="unreachable_class",
             measured=f"the score of class {c} is at most that of class {d} in all {len(scores)} rows, from "
-            f"{math.ceil(CERTAIN + 2 * math.log2(classes))} random settings of the parameters"
+            f"{len(settings)} random settings of the parameters"
             + (f". So is that of {len(unreachable) - 1} more below another's" if len(unreachable) > 1 else ""),
-            expected="every class has the highest score somewhere",
+            expected=WINS,
             counterexample={"class": c, "never_above": d, "scores": scores[0].tolist()[:8]},
             evidence=evidence,
+        )
+    average = average_of_others(settings)
+    if average is not None:
+        return Verdict(
+            outcome="failed",
+            cause="unreachable_class",
+            measured=f"the score of class {average} is an average of the others' with the same weights in all rows, "
+            f"from {SETTINGS} random settings of the parameters, so another class's score is always as high",
+            expected=WINS,
+            counterexample={"class": average, "scores": scores[0].tolist()[:8]},
+            evidence=evidence | {"unreachable": [average]},
         )
     ignored = _ignored(subject)
     if masked or ignored:
@@ -85,33 +110,55 @@ def _scores(subject: Subject, variant: int) -> Tensor:
     return rows[~(rows.isnan() | (rows == torch.inf)).any(dim=1)]
 
 
-def _behind(scores: Tensor) -> dict[int, int]:
-    """Classes that win in no row, each with another whose score is nowhere lower, and higher in half of the rows.
+def _told(settings: list[Tensor], behind: dict[int, int], certain: int) -> bool:
+    """Whether so many settings have a row in which the class is below the other.
 
     Ties are no evidence: a saturated softmax gives most classes exactly 0.
     """
+    return all(sum(bool((s[:, c] < s[:, d]).any()) for s in settings) >= certain for c, d in behind.items())
+
+
+def _behind(scores: Tensor) -> dict[int, int]:
+    """Classes that win in no row, each with the one that it is below most often of those whose score is never lower."""
     found = {}
-    won = set(scores.argmax(dim=1).tolist())
+    best, second = scores.topk(2, dim=1).values.unbind(dim=1)
+    won = set(scores.argmax(dim=1)[best > second].tolist())
     for c in set(range(scores.shape[1])) - won:
         column = scores[:, c : c + 1]
         candidates = (column <= scores).all(dim=0).nonzero().flatten()
-        behind = candidates[(column < scores[:, candidates]).double().mean(dim=0) >= 0.5]
-        if len(behind):
-            found[c] = int(behind[0])
+        below = (column < scores[:, candidates]).sum(dim=0)
+        if bool(below.any()):
+            found[c] = int(candidates[below.argmax()])
     return dict(sorted(found.items()))
 
 
 def _ignored(subject: Subject) -> list[int]:
-    """Classes whose rows leave the loss of equal scores without a gradient, while others' do not."""
+    """Classes whose row gets no gradient: of equal scores, where it alone is wrong, and where it alone is right.
+
+    A loss of the hardest rows, or of all but the hardest, gives some rows none; but not one that is hard and easy.
+    """
     if subject.refusal is not None or subject.nature.form != "categorical":
         return []
     sample = subject.sample_logits
     classes = sample.shape[1]
-    zeros = subject.nature.link(sample.new_zeros((classes, *sample.shape[1:])))
     dense = sample.shape[2:]
     labels = torch.arange(classes).view(-1, *(1 for _ in dense)).expand(-1, *dense)
-    leaf = zeros.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf, allow_unused=True)
-    if gradient is None or not bool(gradient.any()):
+    equal = sample.new_zeros((classes, *sample.shape[1:]))
+    without = _without_gradient(subject, equal, labels)
+    if not without or len(without) == classes:
         return []
-    return [c for c in range(classes) if not bool(gradient[c].any())]
+    right = HARD * F.one_hot(labels, classes).movedim(-1, 1).to(sample)
+    found = []
+    for c in without[:MOST_IGNORED]:
+        scores = right.clone()
+        scores[c] *= -1
+        if all(c in _without_gradient(subject, sign * scores, labels) for sign in (1, -1)):
+            found.append(c)
+    return found
+
+
+def _without_gradient(subject: Subject, scores: Tensor, labels: Tensor) -> list[int]:
+    """The rows of scores (K, K, ...), one for each class, at which the gradient of the loss is exactly zero."""
+    leaf = subject.nature.link(scores).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf, allow_unused=True)
+    return [] if gradient is None else [c for c in range(len(scores)) if not bool(gradient[c].any())]

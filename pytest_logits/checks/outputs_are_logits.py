@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Proof, Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.inside import FITTED, HELD_OUT, activation_inside
-from pytest_logits.locate import activation_place, loss_place
+from pytest_logits.locate import activation_place, loss_place, pooled_from
 from pytest_logits.losses import Form, known_nature
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
@@ -29,6 +30,7 @@ IN_WORDS: dict[Region, str] = {
     "wrong_simplex": "normalised along another axis than the classes",
     "log_simplex": "log-probabilities: the exponentials of every row sum to 1",
     "sphere": "normalised: every row has the same norm, at every scale of the parameters",
+    "stretched": "stretched to [0, 1]: the least score of every row is 0, the greatest 1",
     "unit": "sigmoids: every score lies in [0, 1] and piles up at its ends",
     "symmetric": "bounded: every score lies in [-1, 1] and piles up at its ends",
     "bounded": "bounded: the scores pile up at the same two values at every scale of the parameters",
@@ -48,7 +50,8 @@ def outputs_are_logits(subject: Subject) -> Verdict:
     Sixteen random inputs go through copies of the model in train mode, as initialised and with their parameters
     scattered by up to 4096 times their size. Logits then spread without bound. Rows that keep summing to 1, or scores
     that pile up at the same ends at three scales, are the mark of an activation. Whether that matters is asked of
-    the user's own loss: the least it can be behind the activation, against the least it can be.
+    the user's own loss: the least it can be behind the activation, against the least it can be. Scores that are pooled
+    from many clipped ones, as in a network that ends in ReLU and global pooling, are not clipped themselves.
 
     Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
     softmax_before_bce_with_logits, probabilities_into_nll_loss, logits_into_nll_loss, logits_into_bce_loss,
@@ -113,7 +116,16 @@ def _activation(cause: str) -> str:
 
 
 def _stakes(subject: Subject) -> Stakes:
-    return Stakes.of(subject, subject.sample_labels)
+    """What is there to win on the user's targets, or on those of a known loss where it refuses the user's.
+
+    What is wrong with targets is for targets_fit_loss, and hides nothing that is wrong with the outputs.
+    """
+    if subject.refusal is None or subject.spec.targets is None or known_nature(subject.loss_object) is None:
+        return Stakes.of(subject, subject.sample_labels)
+    other = Subject(replace(subject.spec, targets=None), subject.settings)
+    stakes = Stakes.of(other, other.sample_labels)
+    subject.count(forward=other.passes.forward, backward=other.passes.backward)
+    return stakes
 
 
 def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) -> Verdict:
@@ -139,6 +151,12 @@ def _judge_logits(subject: Subject, stakes: Stakes, evidence: dict[str, Any]) ->
     floor = stakes.floor(region, subject.scan.longest if region == "sphere" else subject.scan.bound)
     evidence |= {"floor": floor, "least_possible": stakes.least, "all_equal": stakes.at_zero}
     clipped = region == "nonnegative"
+    positions = pooled_from(subject) if clipped else 1
+    if positions > 1:
+        return passed(
+            f"no score is negative; each is pooled from {positions} clipped ones, and 0 only where all of them are",
+            evidence=evidence,
+        )
     if not clipped and not stakes.is_material(floor):
         return passed(
             f"the outputs are {IN_WORDS[region]}, which leaves the loss room down to {floor:.4g}", evidence=evidence

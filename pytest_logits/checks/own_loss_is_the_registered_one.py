@@ -20,18 +20,22 @@ def own_loss_is_the_registered_one(subject: Subject) -> Verdict:
     if subject.convention.own_loss is None:
         return not_applicable("the model computes no loss itself")
     if subject.own_losses is None:
-        return not_applicable("a loss is registered, or the model's own cannot be computed on a batch (x, y)")
+        if subject.spec.loss is not None:
+            return not_applicable("a loss is registered")
+        return not_applicable(
+            "the model's own loss cannot be computed on a batch (x, y), so what it trains is not known; pass loss="
+        )
     own, registered = subject.own_losses
     name = "training_step" if subject.convention.name == "Lightning" else "the model, given labels,"
+    checked = subject.loss_object if isinstance(subject.loss_object, str) else subject.loss_name
     evidence = {"own": own, "registered": registered, "convention": subject.convention.name}
     if subject.computes_registered_loss:
-        return passed(f"{name} and {subject.loss_name} both give {own:.4g}", evidence=evidence)
+        return passed(f"{name} and {checked} both give {own:.4g}", evidence=evidence)
     regression = subject.convention.name == "Hugging Face" and subject.sample_logits.shape[1:] == (1,)
     return Verdict(
         outcome="advice",
         cause="regression_head" if regression else None,
-        measured=f"{name} computes a loss of {own:.4g} on a batch where {subject.loss_name} of the logits is "
-        f"{registered:.4g}",
+        measured=f"{name} computes a loss of {own:.4g} on a batch where {checked} of the logits is {registered:.4g}",
         expected="the same. To have the loss that trains checked, pass it as loss=, and logits= where the scores are "
         "not the output",
         evidence=evidence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -42,10 +43,39 @@ def predictions_match_logits(subject: Subject) -> Verdict:
     """
     if subject.spec.predict is None:
         return not_applicable("no predict= is registered")
-    if subject.nature.takes == "unknown":
-        return not_applicable(f"the decision that {subject.loss_name} implies is not known")
     if subject.has_single_column:
         return not_applicable("with one score per example the loss implies no decision")
+    if subject.nature.takes != "unknown":
+        return _compare(subject)
+    alone = _row_by_row(subject)
+    if alone is None:
+        return not_applicable(f"the decision that {subject.loss_name} implies is not known")
+    verdict = _compare(alone)
+    subject.count(forward=alone.passes.forward, backward=alone.passes.backward)
+    return verdict
+
+
+def _row_by_row(subject: Subject) -> Subject | None:
+    """The same model with its loss asked about each row by itself; None where that tells no decision either.
+
+    Targets that are broadcast against the scores hide what the loss is of one row, and so the decision it implies.
+    """
+    loss = subject.spec.loss
+    if isinstance(loss, str) or loss is None or subject.spec.loss_takes != "logits":
+        return None
+
+    def mean_of_rows(scores: Tensor, targets: Tensor) -> Tensor:
+        return torch.stack([loss(scores[i : i + 1], targets[i : i + 1]) for i in range(len(scores))]).mean()
+
+    alone = Subject(replace(subject.spec, loss=mean_of_rows), subject.settings)
+    try:
+        return alone if alone.nature.takes != "unknown" else None
+    except Exception:
+        # A loss of whole batches may refuse a row in any way.
+        return None
+
+
+def _compare(subject: Subject) -> Verdict:
     compared, classes = 0, set[Any]()
     looks_like, disagreement = set(_SLIPS), None
     for amount in AMOUNTS:

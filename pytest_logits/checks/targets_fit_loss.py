@@ -10,6 +10,8 @@ from torch import Tensor
 from pytest_logits.check_registry import check
 from pytest_logits.copies import SubjectError
 from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.loss_probes import Probes, gathers_over_rows
+from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.subject import Subject
 from pytest_logits.target_faults import against, finding, out_of_range, refused, unnormalised
 
@@ -19,9 +21,12 @@ NEGLIGIBLE = 1e-3
 
 
 @check(
-    claim="the targets are what the loss takes, and each row is judged by its own", tags=("loss", "exact"), root=True
+    claim="the targets are what the loss takes, and each row is judged by its own",
+    tags=("loss", "exact"),
+    root=True,
+    subjects=("model", "loss"),
 )
-def targets_fit_loss(subject: Subject) -> Verdict:
+def targets_fit_loss(subject: Subject | LossSubject) -> Verdict:
     """The loss accepts the targets, and pulls each row's score towards that row's own label.
 
     Equal scores for all rows and every label in turn: the gradient must be negative at the row's true class (raising
@@ -30,7 +35,8 @@ def targets_fit_loss(subject: Subject) -> Verdict:
     targets must sum to 1 in each row, since the loss asks for the probabilities target / sum; where the sums differ
     from class to class they may be class weights, which is advice.
 
-    Causes: wrong_target_dtype, labels_out_of_range, signed_targets, broadcast_targets, unnormalised_targets.
+    Causes: wrong_target_dtype, labels_out_of_range, signed_targets, broadcast_targets, unnormalised_targets,
+    gather_over_wrong_dim, scores_out_of_order, labels_have_no_effect.
     """
     if subject.has_single_column:
         return not_applicable("with one score per example no target fits cross entropy")
@@ -52,7 +58,7 @@ def targets_fit_loss(subject: Subject) -> Verdict:
     return fault or _judge_rows(subject, scores, labels, targets)
 
 
-def _every_label(subject: Subject, scores: Tensor, classes: int) -> Tensor:
+def _every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) -> Tensor:
     """Labels that go through the classes along the rows and along the positions; multi-hot where multilabel."""
     rows = torch.arange(len(scores))
     if subject.multilabel:
@@ -62,13 +68,14 @@ def _every_label(subject: Subject, scores: Tensor, classes: int) -> Tensor:
     return (rows.view(-1, *(1 for _ in dense)) + positions) % classes
 
 
-def _gradient(subject: Subject, scores: Tensor, labels: Tensor) -> Tensor:
+def _gradient(subject: Subject | LossSubject, scores: Tensor, labels: Tensor) -> Tensor:
     leaf = scores.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(subject.loss(leaf, labels), leaf)
-    return gradient
+    loss = subject.loss(leaf, labels)
+    gradient = torch.autograd.grad(loss, leaf, allow_unused=True)[0] if loss.requires_grad else None
+    return torch.zeros_like(leaf) if gradient is None else gradient
 
 
-def _judge_rows(subject: Subject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict:
+def _judge_rows(subject: Subject | LossSubject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict:
     single = scores.numel() == labels.numel()
     if single:
         # One positive row among negative ones: were every row paired with every label, it would be pulled down too.
@@ -91,12 +98,28 @@ def _judge_rows(subject: Subject, scores: Tensor, labels: Tensor, targets: Tenso
         said = "all targets are equal, though the labels are not"
         return finding(subject, "labels_out_of_range", said, "a target for each label", targets, numbers)
     if bool((gradient == gradient[:1]).all()):
+        if Probes(as_loss(subject)).ignores_labels():
+            said = f"{subject.loss_name} is the same for all labels"
+            return finding(
+                subject, "labels_have_no_effect", said, "a loss that depends on the labels", targets, numbers
+            )
         said = f"{against(scores, targets)}: every row gets the same gradient, whatever its label, so it is compared "
         said += "with all labels at once"
         return finding(subject, "broadcast_targets", said, "a gradient per row, by its own label", targets, numbers)
     if toward <= NEGLIGIBLE * largest:
         return passed("each row is pulled towards its own label", evidence=numbers)
     if not single and subject.nature.takes != "unknown":
+        wrong = pulls > NEGLIGIBLE * largest
+        others = rows.scatter(1, labels.reshape(-1, 1), -torch.inf).amax(dim=1)[wrong]
+        if float(others.max()) <= NEGLIGIBLE * largest:
+            return not_applicable("a row is pushed away from its own label; see loss_prefers_the_true_class")
+        loss = as_loss(subject)
+        if gathers_over_rows(loss):
+            said = "one row with label 1 raises, and more rows do not: labels index rows"
+            return finding(subject, "gather_over_wrong_dim", said, "labels as indices of classes", targets, numbers)
+        if len(loss.trailing) > 1 and Probes(loss).moves_labels():
+            said = "the scores of a position are pulled towards the label of another"
+            return finding(subject, "scores_out_of_order", said, "each position with its own label", targets, numbers)
         row = int(pulls.argmax())
         said = f"a row with label {int(labels.reshape(-1)[row])} is pulled towards class {int(rows[row].argmin())}"
         return finding(subject, "labels_out_of_range", said, "each row pulled towards its label", targets, numbers)

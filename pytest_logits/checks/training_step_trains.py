@@ -9,11 +9,19 @@ from typing import Any
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
+from pytest_logits.checks.loss_reaches_its_minimum import cause_of
 from pytest_logits.finding import Location, Proof, Verdict, counted, inconclusive, listed, not_applicable, passed
 from pytest_logits.learning import FALL, learning_run
 from pytest_logits.locate import definition
 from pytest_logits.own_training import OwnRun, OwnTraining
 from pytest_logits.parameters import survey
+from pytest_logits.step_gradients import (
+    activation_in_step,
+    activation_place_in_step,
+    class_in_step,
+    follows_registered,
+    is_reversed,
+)
 from pytest_logits.subject import Subject
 
 STEPS = 8
@@ -23,13 +31,17 @@ MOST_STEPS = 128
 SAME = 1e-3
 # What a step returns may differ from the registered loss by so much, for a small penalty beside it.
 SAME_LOSS = 0.05
+# Cosine of a step with its gradient. Every optimizer's first step is downhill but for a decay of the parameters, which
+# has no part in the gradient.
+UPHILL = 0.5
 # A loss that moves by less than this, relative to itself, has not moved: float32 rounds a mean of 32 at 1e-6.
 STANDS = 1e-5
 # A fall of less than a ten-thousandth of what there is to learn in eight steps is worth a word; Adam at 2e-5, as in
 # fine-tuning, takes a small network eight times as far.
 SLOW = 1e-4
+ACTIVATION = {"simplex": "softmax", "unit": "sigmoid", "symmetric": "tanh", "nonnegative": "ReLU"}
 SMALLER = (0.1, 0.01, 0.001)
-LARGER = (10.0, 100.0, 1000.0)
+LARGER = (10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 
 
 @check(claim="your own training step lowers the loss and moves every parameter that is to train", tags=("learning",))
@@ -41,8 +53,13 @@ def training_step_trains(subject: Subject) -> Verdict:
     with every gradient turned round, and with smaller step sizes. What the step size does on the suite's data is
     advice, on your own a failure.
 
+    The gradient that the step gives the logits is held against that of the registered loss: a step may train another
+    loss, but one that is the registered loss behind a softmax, or with other labels, is a mistake.
+
     Causes: gradients_not_cleared, optimizer_misses_parameters, loss_is_maximised, learning_rate_too_high,
-    learning_rate_too_low, model_left_in_wrong_mode, step_without_update, detached_graph.
+    learning_rate_too_low, model_left_in_wrong_mode, step_without_update, detached_graph, softmax_before_cross_entropy,
+    sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits, softmax_before_bce_with_logits, bounded_logits,
+    labels_out_of_range.
     """
     if subject.optimizer_factory is None and subject.train_step is None:
         return not_applicable("neither optimizer= nor train_step= is registered")
@@ -66,11 +83,25 @@ def training_step_trains(subject: Subject) -> Verdict:
 
 def _verdicts(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
     """What is wrong, the root first."""
+    yield from _cleared_too_early(subject, seen)
     yield from _nothing_moves(subject, own, seen)
     yield from _misses(subject, own, seen)
-    yield from _not_cleared(subject, seen)
+    yield from _not_cleared(subject, own, seen)
     yield from _wrong_mode(subject, seen)
+    yield from _another_loss(subject, own, seen)
     yield from _direction(subject, own, seen)
+
+
+def _cleared_too_early(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
+    """Whether backward passes bring gradients and the optimizer never gets any."""
+    came = [any(bool(t.any()) for t in taken.incoming) for taken in seen.taken]
+    given = [any(bool(t.any()) for t in taken.given) for taken in seen.taken]
+    if any(came) and not any(given) and not seen.missing:
+        told = (
+            f"the optimizer is called {counted(len(given), 'time')} and each time all gradients are zero, though "
+            "backward() has brought some: they are cleared between backward() and optimizer.step()"
+        )
+        yield _failed(subject, "step_without_update", told, "the gradients of backward() at optimizer.step()", seen)
 
 
 def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
@@ -132,24 +163,33 @@ def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdic
     yield _advice(subject, "optimizer_misses_parameters", said, expected, seen)
 
 
-def _not_cleared(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
+def _not_cleared(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
     """Whether every step is made with the sum of its own gradients and those of the step before, up to a factor."""
-    shares = []
-    for before, taken in zip(seen.taken, seen.taken[1:], strict=False):
-        if float(taken.incoming.norm()) == 0 or float(before.given.norm()) == 0:
-            return
-        alone, summed = _left(taken.given, taken.incoming), _left(taken.given, taken.incoming + before.given)
-        # Gradients that are not finite leave NaN, which is no evidence.
-        if not (alone >= SAME and summed <= SAME):
-            return
-        shares.append(float(before.given.norm() / taken.incoming.norm()))
-    if len(shares) < 2:
+    kept = {name: share for name, share in _kept(own, seen) if share is not None}
+    if not kept:
         return
+    names = "" if len(kept) == len(own.watched) else f" of {listed(sorted(kept))}"
     told = (
-        f"at each of {len(shares)} steps the optimizer gets the gradients of the step before, added to the new ones. "
-        f"At the last step they are {shares[-1]:.2g} times as large as the new ones"
+        f"at each of {len(seen.taken) - 1} steps the optimizer gets the gradients{names} of the step before, added to "
+        f"the new ones. At the last step they are {max(kept.values()):.2g} times as large as the new ones"
     )
     yield _failed(subject, "gradients_not_cleared", told, "the gradients since the last optimizer.step() only", seen)
+
+
+def _kept(own: OwnTraining, seen: OwnRun) -> Iterator[tuple[str, float | None]]:
+    """For each parameter how large its old gradients are beside the new ones at the last step; None if cleared."""
+    for index, name in enumerate(own.watched):
+        shares = []
+        for before, taken in zip(seen.taken, seen.taken[1:], strict=False):
+            old, new, given = before.given[index], taken.incoming[index], taken.given[index]
+            if not bool(new.any()) or not bool(old.any()):
+                break
+            # Gradients that are not finite leave NaN, which is no evidence.
+            if not (_left(given, new) >= SAME and _left(given, new + old) <= SAME):
+                break
+            shares.append(float(old.norm() / new.norm()))
+        held = len(shares) == len(seen.taken) - 1 >= 2
+        yield name, shares[-1] if held else None
 
 
 def _left(given: Tensor, other: Tensor) -> float:
@@ -175,10 +215,37 @@ _MODE_DEPENDENT = (
 )
 
 
+def _another_loss(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
+    """Whether the step trains the registered loss behind an activation, or towards other classes than the targets'."""
+    if follows_registered(subject, seen.pulled):
+        return
+    region = activation_in_step(subject, own)
+    if region is not None:
+        told = (
+            f"the gradient that your step gives the logits is that of {subject.loss_name} behind "
+            f"{'an' if ACTIVATION[region][0] in 'aeiou' else 'a'} {ACTIVATION[region]}, to rounding, on "
+            f"each of {counted(len(seen.pulled), 'step')}"
+        )
+        expected = f"the gradient of {subject.loss_name} on the logits as they are"
+        place = activation_place_in_step(subject, own, region)
+        yield _failed(subject, cause_of(subject, region), told, expected, seen, place=place)
+        return
+    towards = class_in_step(subject, own)
+    if towards is not None:
+        told = (
+            f"your step trains rows with label {towards[0]} towards class {towards[1]}: the gradient that it gives the "
+            f"logits is that of {subject.loss_name} with the labels moved by {towards[1] - towards[0]}"
+        )
+        yield _failed(subject, "labels_out_of_range", told, "each row trained towards its own label", seen)
+
+
 def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
     moved = seen.last - seen.first
     room = max(learning_run(subject).stakes.at_zero - learning_run(subject).stakes.least, 0.0)
     if moved < 0 and -moved > SLOW * room:
+        return
+    if seen.climb < 0 and is_reversed(subject, seen.pulled):
+        yield _maximised(subject, seen, own.run(STEPS, flip=True))
         return
     if abs(moved) <= STANDS * abs(seen.first) or moved < 0:
         works = _scales_that_work(own, LARGER, subject)
@@ -188,24 +255,16 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         return
     turned = own.run(STEPS, flip=True)
     if turned.last < turned.first and _first_order(own):
-        if not _is_registered_loss(seen):
+        if not (_returns_reversed(seen) or seen.climb > UPHILL):
             told = f"the registered loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
-            other = (
-                f"; the step returns {seen.returned:.4g} where the registered loss is {seen.registered:.4g}, so it may"
-            )
             yield inconclusive(
-                f"{told}{other} train another one", expected="a loss that falls", evidence=_evidence(seen)
+                f"{told}; the gradient they give the logits is not that of the registered loss turned round, so they "
+                "may train another one",
+                expected="a loss that falls",
+                evidence=_evidence(seen),
             )
             return
-        proof = Proof(
-            undone="your steps with every gradient turned round",
-            as_written=seen.last,
-            with_fix=turned.last,
-            goal=seen.first,
-            steps=turned.steps,
-        )
-        told = f"the loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
-        yield _failed(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof)
+        yield _maximised(subject, seen, turned)
         return
     works = _scales_that_work(own, SMALLER, subject)
     told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}"
@@ -217,9 +276,26 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         yield _advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
 
 
-def _is_registered_loss(seen: OwnRun) -> bool:
-    """Whether the step returned the registered loss, up to its sign, or nothing to tell by."""
-    return seen.returned is None or math.isclose(abs(seen.returned), abs(seen.registered), rel_tol=SAME_LOSS)
+def _maximised(subject: Subject, seen: OwnRun, turned: OwnRun) -> Verdict:
+    """The finding, with the same steps the other way round as its proof where they lower the loss."""
+    proof = Proof(
+        undone="your steps with every gradient turned round",
+        as_written=seen.last,
+        with_fix=turned.last,
+        goal=seen.first,
+        steps=turned.steps,
+    )
+    told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
+    if seen.climb < 0:
+        told += ": the gradient that they give the logits is that of the registered loss, turned round"
+    falls = turned.last < turned.first
+    return _failed(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof if falls else None)
+
+
+def _returns_reversed(seen: OwnRun) -> bool:
+    """Whether the step returned the registered loss with its sign turned."""
+    turned = seen.returned is not None and seen.returned * seen.registered < 0
+    return turned and math.isclose(-float(seen.returned or 0), seen.registered, rel_tol=SAME_LOSS)
 
 
 def _first_order(own: OwnTraining) -> bool:
@@ -231,11 +307,13 @@ def _first_order(own: OwnTraining) -> bool:
 def _scales_that_work(own: OwnTraining, scales: tuple[float, ...], subject: Subject) -> list[float]:
     """The factors of the step size with which the loss falls by a tenth of what there is to learn."""
     stakes = learning_run(subject).stakes
-    found = []
+    found: list[float] = []
     for scale in scales:
         run = own.run(STEPS, scale=scale)
         if run.first - run.last > FALL * max(stakes.at_zero - stakes.least, 0.0):
             found.append(scale)
+        elif found:
+            break
     return found
 
 
@@ -262,7 +340,14 @@ def _place(subject: Subject, cause: str) -> Location | None:
 
 
 def _failed(
-    subject: Subject, cause: str, measured: str, expected: str, seen: OwnRun, *, proof: Proof | None = None
+    subject: Subject,
+    cause: str,
+    measured: str,
+    expected: str,
+    seen: OwnRun,
+    *,
+    proof: Proof | None = None,
+    place: Location | None = None,
 ) -> Verdict:
     return Verdict(
         outcome="failed",
@@ -270,7 +355,7 @@ def _failed(
         measured=measured,
         expected=expected,
         proof=proof,
-        location=_place(subject, cause),
+        location=place or _place(subject, cause),
         counterexample={"steps": seen.steps, "optimizer_steps": seen.stepped},
         evidence=_evidence(seen),
     )

@@ -165,6 +165,50 @@ def test_a_frozen_head_is_found_and_nothing_where_it_is_declared():
     assert judge(switched_off("head"), frozen="head.*").outcome == "passed"
 
 
+class Calibrated(Parts):
+    """The scores get a temperature and a prior, in the shape of numbers or of rows."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.temperature, self.prior = nn.Parameter(torch.ones(shape[:1])), nn.Parameter(torch.zeros(shape))
+        self.head.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.temperature + self.prior
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3)])
+def test_a_frozen_head_is_found_where_only_a_temperature_and_a_prior_train_beside_it(shape: tuple[int, ...]):
+    assert found(judge(lambda: Calibrated(*shape))) == ("failed", "frozen_parameters")
+
+
+def test_a_frozen_head_whose_bias_trains_is_found():
+    def factory() -> nn.Module:
+        model = Parts()
+        model.head.weight.requires_grad_(False)
+        return model
+
+    assert found(judge(factory)) == ("failed", "frozen_parameters")
+
+
+class DeepProbe(nn.Module):
+    """A frozen backbone so deep that its random weights give every input of the suite nearly the same features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [part for _ in range(10) for part in (nn.Linear(32, 32), nn.ReLU())]
+        self.body, self.head = nn.Sequential(nn.Linear(10, 32), *layers).requires_grad_(False), nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+def test_a_frozen_backbone_from_which_the_suites_data_cannot_be_learnt_is_advice():
+    result = judge(DeepProbe)
+    assert found(result) == ("advice", "frozen_parameters")
+    assert result.verdict.evidence["lowest_loss"][0] > result.verdict.evidence["goal"]
+
+
 def test_a_model_that_is_frozen_altogether_is_found():
     result = judge(switched_off("body", "head"))
     assert found(result) == ("failed", "frozen_parameters")
@@ -224,6 +268,36 @@ def test_a_head_that_is_cut_off_is_found(factory: Any):
 @pytest.mark.parametrize("factory", [DetachedLogits, ThroughData, DetachedWeight])
 def test_the_line_that_cuts_is_named(factory: Any):
     assert blamed(judge(factory)).endswith("# FAULT")
+
+
+class ThroughDataWeight(Parts):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.body(x), self.head.weight.data, self.head.bias)  # FAULT
+
+
+class DetachedWeightAlone(DetachedWeight):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 3, bias=False)
+
+
+@pytest.mark.parametrize("factory", [DetachedWeight, DetachedWeightAlone, ThroughDataWeight])
+def test_a_head_whose_matrix_is_cut_off_is_found_though_the_backbone_trains(factory: Any):
+    result = judge(factory)
+    assert found(result) == ("failed", "detached_graph")
+    assert result.verdict.evidence["cut"] == ["head.weight"]
+
+
+class WritesIntoData(Parts):
+    """A weight that forward keeps small, in place; the backbone is cut off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.head.weight.data.clamp_(-1, 1)
+        return self.head(self.body(x).detach())
+
+
+def test_a_parameter_that_is_written_to_in_forward_hinders_nothing():
+    assert found(judge(WritesIntoData)) == ("advice", "detached_graph")
 
 
 class DetachedFeatures(Parts):
@@ -395,6 +469,31 @@ class Averaged(Parts):
         return super().forward(x) if self.training else self.average[1](self.average[0](x))
 
 
+class Experts(nn.Module):
+    """Every row goes to the one expert that its gate likes best; most experts get no row of a small batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.head = nn.Linear(10, 64), nn.Linear(16, 3)
+        self.experts = nn.ModuleList(nn.Linear(10, 16) for _ in range(64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        share, chosen = self.gate(x).softmax(dim=1).max(dim=1)
+        made = [self.experts[int(e)](row) * s for row, s, e in zip(x, share, chosen, strict=True)]
+        return self.head(torch.stack(made).relu())
+
+
+class CalibratedInEvaluation(Parts):
+    """Temperature scaling: fitted after training, used in eval mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if self.training else super().forward(x) / self.temperature
+
+
 SOUND: dict[str, tuple[Any, dict[str, Any]]] = {
     "parts": (Parts, {}),
     "zero head": (ZeroHead, {}),
@@ -411,6 +510,8 @@ SOUND: dict[str, tuple[Any, dict[str, Any]]] = {
     "averaged": (Averaged, {"frozen": "average.*"}),
     "lazy": (lambda: nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.LazyLinear(3)), {}),
     "shared layer": (lambda: nn.Sequential(*[nn.Linear(10, 10)] * 2, nn.Linear(10, 3)), {}),
+    "experts that no row chooses": (Experts, {}),
+    "temperature of evaluation": (CalibratedInEvaluation, {}),
     "mixture": (lambda: sound.Gated(3), {}),
     "transformer": (lambda: sound.Transformer(3), sound.TOKENS),
     "recurrent": (lambda: sound.LSTM(3), sound.TOKENS),

@@ -173,6 +173,32 @@ def test_one_batch_of_several_classes_says_that_the_data_is_shuffled():
     assert judge(batches=make).outcome == "passed"
 
 
+def batches_of(*runs: tuple[int, int]) -> Any:
+    """A batch for each pair of a label and a number of rows."""
+    return lambda: [(torch.randn(size, 10), torch.full((size,), label)) for label, size in runs]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [[(0, 32)], [(1, 32)] * 8, [(0, 2), (1, 2)], [(0, 4)] * 7 + [(1, 4)], [(0, 1), (1, 2), (2, 1)]],
+    ids=["one batch", "one class", "two small batches", "one rare class", "hardly any rows"],
+)
+def test_one_class_in_each_batch_is_no_evidence_where_shuffled_data_gives_it_too(runs: list[tuple[int, int]]):
+    # Seven batches of four rows of one class and one of another: (.875 ** 4 + .125 ** 4) ** 8 is .014.
+    assert judge(batches=batches_of(*runs)).outcome == "passed"
+
+
+def test_two_batches_may_be_evidence_enough():
+    # Two classes, half of the rows each: (2 * .5 ** 16) ** 2 is 1e-9.
+    assert found(judge(batches=batches_of((0, 16), (1, 16)))) == ("advice", None)
+
+
+@pytest.mark.parametrize("classes", [3, 1000])
+def test_a_few_batches_of_many_classes_pass(classes: int):
+    arguments = {"factory": lambda: nn.Linear(10, 1000), "num_classes": 1000}
+    assert judge(batches=batches(count=2, classes=classes), **arguments).outcome == "passed"
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_batches_of_one_example_have_one_class_each(count: int):
     assert judge(batches=batches(size=1, count=count)).outcome == "passed"

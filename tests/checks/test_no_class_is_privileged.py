@@ -54,6 +54,52 @@ def test_a_class_that_never_wins_is_found(function: Any, classes: int, which: in
     assert result.verdict.evidence["unreachable"] == [which]
 
 
+def mean_of_the_others(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :2], z.mean(dim=1, keepdim=True), z[:, 2:]], dim=1)
+
+
+def between_two(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :2], 0.3 * z[:, :1] + 0.7 * z[:, 2:3], z[:, 2:]], dim=1)
+
+
+@pytest.mark.parametrize("classes", [3, 5, 100])
+def test_a_class_that_is_the_mean_of_the_others_is_found(classes: int):
+    result = judge(mean_of_the_others, width=classes - 1, classes=classes)
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.evidence["unreachable"] == [2]
+
+
+def test_a_class_between_two_others_is_found_though_the_scores_are_small():
+    result = result_of(CHECK, lambda: nn.Sequential(nn.Linear(10, 4), Between()), num_classes=5)
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.evidence["unreachable"] == [2]
+
+
+def test_a_class_that_lies_between_two_because_another_is_made_from_it_is_found():
+    result = judge(lambda z: torch.cat([z[:, :3], 2 * z[:, :1] - z[:, 1:2]], dim=1))
+    assert found(result) == ("failed", "unreachable_class")
+    assert result.verdict.evidence["unreachable"] == [0]
+
+
+class Between(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return between_two(z)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: z - z.mean(dim=1, keepdim=True),
+        lambda z: torch.cat([z[:, :3], z[:, :3].mean(dim=1, keepdim=True) + z[:, 3:].relu()], dim=1),
+        lambda z: torch.cat([z[:, :3], -z[:, :3].mean(dim=1, keepdim=True)], dim=1),
+        lambda z: torch.cat([z[:, :3], 0.9 * z[:, :3].mean(dim=1, keepdim=True) + 0.1 * z[:, 3:]], dim=1),
+    ],
+    ids=["centred", "lifted from the mean", "against the mean", "mostly the mean"],
+)
+def test_a_score_that_depends_on_the_others_and_can_win_passes(function: Any):
+    assert judge(function).outcome == "passed"
+
+
 def test_several_classes_that_never_win_are_counted():
     result = judge(lambda z: torch.cat([z, z[:, :2] - 1], dim=1), classes=6)
     assert result.verdict.evidence["unreachable"] == [4, 5]
@@ -161,6 +207,36 @@ def test_a_class_that_the_loss_ignores_is_advice(loss: nn.Module):
 )
 def test_a_class_that_counts_little_counts(loss: nn.Module):
     assert judge(lambda z: z, loss=loss).outcome == "passed"
+
+
+def hardest(z: Tensor, y: Tensor) -> Tensor:
+    """Online hard example mining: the mean of the highest losses."""
+    return F.cross_entropy(z, y, reduction="none").topk(max(1, len(y) // 4)).values.mean()
+
+
+def hardest_above(z: Tensor, y: Tensor) -> Tensor:
+    losses = F.cross_entropy(z, y, reduction="none")
+    return losses[losses > 2].sum() / len(y)
+
+
+def trimmed(z: Tensor, y: Tensor) -> Tensor:
+    """All but the highest losses, which wrong labels may have made."""
+    return F.cross_entropy(z, y, reduction="none").topk(3 * len(y) // 4, largest=False).values.mean()
+
+
+@pytest.mark.parametrize("loss", [hardest, hardest_above, trimmed])
+def test_a_loss_of_some_rows_of_the_batch_ignores_no_class(loss: Any):
+    assert judge(lambda z: z, loss=loss).outcome == "passed"
+
+
+def test_a_loss_of_the_hardest_rows_may_ignore_a_class_as_well():
+    def loss(z: Tensor, y: Tensor) -> Tensor:
+        losses = F.cross_entropy(z, y, weight=torch.tensor([1.0, 1.0, 0.0, 1.0]), reduction="none")
+        return losses.topk(2).values.mean()
+
+    result = judge(lambda z: z, loss=loss)
+    assert found(result) == ("advice", "wrong_loss_weights")
+    assert result.verdict.evidence["ignored"] == [2]
 
 
 @pytest.mark.parametrize(

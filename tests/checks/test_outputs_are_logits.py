@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -127,6 +130,15 @@ def test_sigmoid_with_bce_passes():
     assert result_of(CHECK, lambda: Squashed(1, torch.sigmoid), task="binary", loss="bce").outcome == "passed"
 
 
+@pytest.mark.parametrize("targets", [lambda y: y + 1, lambda y: y.float(), lambda y: y.unsqueeze(1)])
+def test_targets_that_the_loss_refuses_do_not_hide_an_activation(targets: Any):
+    arguments = {"num_classes": 5, "targets": targets}
+    result = result_of(CHECK, lambda: Squashed(5, softmax), **arguments)
+    assert (result.outcome, result.verdict.cause) == ("failed", "softmax_before_cross_entropy")
+    assert result.verdict.evidence["floor"] == pytest.approx(math.log(1 + 4 / math.e), abs=1e-3)
+    assert result_of(CHECK, lambda: sound.MLP(5), **arguments).outcome == "passed"
+
+
 def test_a_loss_of_an_unknown_family_is_not_judged():
     def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
         return F.mse_loss(torch.softmax(scores, dim=1), F.one_hot(targets, 5).float()) * 0 + scores.pow(2).mean()
@@ -138,6 +150,20 @@ def test_passes_stay_within_the_budget_of_exact_checks():
     passes = result_of(CHECK, lambda: Squashed(2, softmax)).passes
     assert passes.forward <= 40
     assert passes.backward <= 4
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("size", [2, 4])
+def test_scores_that_are_pooled_from_clipped_ones_are_not_clipped(classes: int, size: int):
+    shape = (3, size, size)
+    result = result_of(CHECK, lambda: sound.NetworkInNetwork(classes), num_classes=classes, input_shape=shape)
+    assert result.outcome == "passed"
+    assert f"pooled from {size * size} clipped ones" in result.verdict.measured
+
+
+def test_pooling_over_one_position_leaves_scores_clipped():
+    result = result_of(CHECK, lambda: sound.NetworkInNetwork(10), num_classes=10, input_shape=(3, 1, 1))
+    assert (result.outcome, result.verdict.cause) == ("failed", "bounded_logits")
 
 
 @pytest.mark.parametrize("classes", [2, 5, 20])

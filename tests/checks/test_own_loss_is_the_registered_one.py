@@ -72,6 +72,15 @@ def test_another_loss_is_advice_and_nothing_where_it_is_registered(loss: Any):
     assert judge(lambda: Step(loss), loss=loss).outcome == "not_applicable"
 
 
+def test_each_of_the_two_losses_is_called_by_its_own_name():
+    result = judge(lambda: Step(lambda z, y: 2 * F.cross_entropy(z, y)))
+    own, registered = result.verdict.evidence["own"], result.verdict.evidence["registered"]
+    assert own == pytest.approx(2 * registered, rel=1e-4)
+    assert result.verdict.measured == (
+        f"training_step computes a loss of {own:.4g} on a batch where cross_entropy of the logits is {registered:.4g}"
+    )
+
+
 @pytest.mark.parametrize("made", [None, 0.5, torch.ones(3), {"other": torch.ones(())}], ids=str)
 def test_a_step_that_gives_no_loss_is_not_compared(made: Any):
     assert judge(lambda: Step(lambda z, y: made)).outcome == "not_applicable"

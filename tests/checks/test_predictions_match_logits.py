@@ -104,3 +104,27 @@ def test_half_on_probabilities_passes_where_the_loss_takes_them():
 
 def test_no_predict_is_not_judged():
     assert result_of(CHECK, lambda: sound.MLP(2)).outcome == "not_applicable"
+
+
+def broadcast(predict):
+    """BCE by hand of scores (N, 1) against targets (N,): as a whole it is no loss that is known."""
+    arguments = {"task": "binary", "loss": sound.bce_by_hand, "targets": "float_index", "predict": predict}
+    return result_of(CHECK, lambda: sound.OneLogit(False), **arguments)
+
+
+def test_targets_that_are_broadcast_do_not_hide_a_wrong_decision():
+    result = broadcast(lambda model, x: (model(x) > 0.5).long().squeeze(1))
+    assert (result.outcome, result.verdict.cause) == ("failed", DISAGREES)
+    assert result.passes.forward > 0
+    assert broadcast(lambda model, x: (model(x) > 0).long().squeeze(1)).outcome == "passed"
+
+
+@pytest.mark.parametrize("error", [ValueError, AssertionError, KeyError])
+def test_a_loss_that_takes_no_row_by_itself_implies_no_decision(error):
+    def loss(scores, targets):
+        if len(scores) < 2:
+            raise error("a batch is wanted")
+        return (scores.sigmoid() - targets).square().mean()
+
+    result = one_logit(lambda model, x: (model(x) > 0.5).long(), loss=loss)
+    assert result.outcome == "not_applicable"

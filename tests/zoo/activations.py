@@ -171,6 +171,11 @@ def over_largest(z: Tensor) -> Tensor:
     return z / z.abs().amax(dim=1, keepdim=True)  # FAULT
 
 
+def between_its_ends(z: Tensor) -> Tensor:
+    low, high = z.amin(dim=1, keepdim=True), z.amax(dim=1, keepdim=True)
+    return (z - low) / (high - low + 1e-8)  # FAULT
+
+
 def sine(z: Tensor) -> Tensor:
     return torch.sin(z)  # FAULT
 
@@ -355,6 +360,7 @@ def _bounded() -> Iterator[Fault]:
                 (over_its_norm, 3, "scores over their norm"),
                 (standardised, 5, "layer_norm without weights on the scores"),
                 (over_largest, 5, "scores over the largest of their row"),
+                (between_its_ends, 5, "scores from 0 to 1 in each row"),
                 (sine, 5, "torch.sin"),
             )
         ),

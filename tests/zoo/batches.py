@@ -170,6 +170,23 @@ class Normalised(nn.Module):
         return self.net(x)
 
 
+class Rescales(sound.MLP):
+    """Pixels are brought to [0, 1] by the model."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x / 255)
+
+
+def one_hot_words() -> list[tuple[Tensor, Tensor]]:
+    return [(F.one_hot(torch.arange(8) * 300, 3000).float(), torch.arange(8) % 4)]
+
+
+def rare_class() -> list[tuple[Tensor, Tensor]]:
+    """A short stream in which one class is rare and two are missing."""
+    rng = torch.Generator().manual_seed(0)
+    return [(torch.randn(4, 10, generator=rng), torch.full((4,), int(batch == 7))) for batch in range(8)]
+
+
 def some_ignored(y: Tensor) -> Tensor:
     return y.masked_fill(y == 1, -100)
 
@@ -195,6 +212,14 @@ def _traps() -> Iterator[Trap]:
         ("SoftLabels", "soft targets", Plain(4), {"batches": Batches(lambda y: 0.9 * onehot(y) + 0.025)}),
         ("PixelsNormed", "pixels, BatchNorm first", lambda: Normalised(nn.BatchNorm1d(10)), _of(pixels)),
         ("TimesNormed", "pixels, LayerNorm first", lambda: Normalised(nn.LayerNorm(10)), _of(pixels)),
+        ("PixelsRescaled", "pixels, divided by 255 in forward", lambda: Rescales(4), _of(pixels)),
+        (
+            "OneHotWords",
+            "one-hot inputs",
+            lambda: nn.Linear(3000, 4),
+            {"input_shape": (3000,), "batches": one_hot_words},
+        ),
+        ("RareClass", "batches of one class where another is rare", Plain(4), {"batches": rare_class}),
         ("Percents", "inputs of size 20", Plain(4), _of(lambda x: 20 * x)),
         ("TokenBatches", "token ids", lambda: sound.LSTM(4), {**TOKENS, "batches": token_batches}),
         ("BatchesOfOne", "batches of one row", Plain(4), {"batches": one_row}),

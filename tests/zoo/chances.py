@@ -44,6 +44,15 @@ def penalised(z: Tensor) -> Tensor:
     return z - 1e4 * (torch.arange(5) == 2)
 
 
+def mean_of_others(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :2], z[:, :4].mean(dim=1, keepdim=True), z[:, 2:4]], dim=1)
+
+
+def between_two(z: Tensor) -> Tensor:
+    """A middle class by interpolation."""
+    return torch.cat([z[:, :1], 0.5 * (z[:, :1] + z[:, 1:2]), z[:, 1:4]], dim=1)
+
+
 def _unreachable() -> Iterator[Fault]:
     for function, words in (
         (less_an_exponential, "the score of class 0 less an exponential"),
@@ -51,6 +60,8 @@ def _unreachable() -> Iterator[Fault]:
         (least_of_others, "the least of the other scores, less 1"),
         (background_of_positive, "a background that is negative beside scores that are not"),
         (penalised, "less 10000"),
+        (mean_of_others, "the mean of the other scores"),
+        (between_two, "half-way between two others"),
     ):
         yield Fault(
             name=function.__name__,

@@ -19,6 +19,7 @@ from tests.zoo import (
     predictions,
     several,
     shapes,
+    step_losses,
     steps,
     targets,
     traps,
@@ -37,11 +38,19 @@ FAMILIES = (
     chances,
     learning,
     steps,
+    step_losses,
     batches,
     several,
 )
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
-TRAPS: tuple[Trap, ...] = (*traps.TRAPS, *steps.TRAPS, *batches.TRAPS)
+TRAPS: tuple[Trap, ...] = (
+    *traps.TRAPS,
+    *losses.TRAPS,
+    *learning.TRAPS,
+    *steps.TRAPS,
+    *step_losses.TRAPS,
+    *batches.TRAPS,
+)
 
 
 CAUSES = tuple(cause_names())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.zoo import sound
-from tests.zoo.entry import Fault
+from tests.zoo.entry import Fault, Trap
 from tests.zoo.sound import BINARY, FLAT
 
 FLAT3 = {**FLAT, "num_classes": 3}
@@ -114,6 +114,27 @@ class ThroughNumpy(Detached):
         return torch.tensor(scores.tolist()) if self.faulty else scores  # FAULT
 
 
+class DetachedHead(Detached):
+    """The backbone trains, and the bias; the head's weight does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, head = torch.relu(self.net[0](x)), self.net[2]
+        weight = head.weight.detach() if self.faulty else head.weight  # FAULT
+        return nn.functional.linear(hidden, weight, head.bias)
+
+
+class FrozenHead(sound.MLP):
+    """The backbone trains, and a temperature behind the head; the head does not."""
+
+    def __init__(self, classes: int, *, faulty: bool) -> None:
+        super().__init__(classes)
+        self.temperature = nn.Parameter(torch.ones(1))
+        self.net[0 if not faulty else 2].requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) / self.temperature
+
+
 class Rounded(Detached):
     """round() has a gradient of zero everywhere."""
 
@@ -175,12 +196,14 @@ def _learning() -> Iterator[Fault]:
         ("frozen_parameters", Frozen, "requires_grad_(False) on the whole model"),
         ("frozen_parameters", FrozenOneByOne, "requires_grad = False in a loop"),
         ("frozen_parameters", FrozenBackbone, "frozen after the head was replaced"),
+        ("frozen_parameters", FrozenHead, "the head alone, before a temperature"),
         ("unregistered_parameters", InList, "layers in a list"),
         ("unregistered_parameters", InDictionary, "layers in a dict"),
         ("unregistered_parameters", PlainTensors, "tensors that are no parameters"),
         ("detached_graph", Detached, "detach()"),
         ("detached_graph", UnderNoGrad, "no_grad in forward"),
         ("detached_graph", ThroughData, ".data"),
+        ("detached_graph", DetachedHead, "the head's weight"),
         ("detached_graph", ThroughNumpy, "through a list"),
         ("degenerate_initialisation", AllZero, "two layers of zeros"),
         ("degenerate_initialisation", ZeroTwice, "two layers of zeros without a bias"),
@@ -209,4 +232,49 @@ def _learning() -> Iterator[Fault]:
     )
 
 
-FAULTS = tuple(_learning())
+class Experts(nn.Module):
+    """Every row goes to the one of 64 experts that its gate likes best."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.head = nn.Linear(10, 64), nn.Linear(16, 3)
+        self.experts = nn.ModuleList(nn.Linear(10, 16) for _ in range(64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        share, chosen = self.gate(x).softmax(dim=1).max(dim=1)
+        made = [self.experts[int(e)](row) * s for row, s, e in zip(x, share, chosen, strict=True)]
+        return self.head(torch.stack(made).relu())
+
+
+class CalibratedAtEvaluation(sound.MLP):
+    """Temperature scaling: fitted after training, used in eval mode only."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.temperature = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) if self.training else self.net(x) / self.temperature
+
+
+class DeepProbe(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [part for _ in range(10) for part in (nn.Linear(32, 32), nn.ReLU())]
+        self.backbone = nn.Sequential(nn.Linear(10, 32), *layers).requires_grad_(False)
+        self.head = nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.backbone(x))
+
+
+def _traps() -> Iterator[Trap]:
+    for kind, words, advice in (
+        (Experts, "experts that no row of the batch chooses", ()),
+        (CalibratedAtEvaluation, "a temperature in eval mode only", ()),
+        (DeepProbe, "a frozen backbone that makes nearly one thing of all random inputs", ("every_parameter_learns",)),
+    ):
+        yield Trap(name=kind.__name__, words=words, factory=kind, arguments=FLAT3, advice=advice)
+
+
+FAULTS, TRAPS = tuple(_learning()), tuple(_traps())

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.zoo import sound
-from tests.zoo.entry import Factory, Fault
+from tests.zoo.entry import Factory, Fault, Trap
 from tests.zoo.normalised import FLAT5, MULTILABEL
 from tests.zoo.sound import BINARY, FLAT, IMAGE, Plain
 
@@ -108,21 +108,21 @@ class OwnCrossEntropy(nn.Module):
 
 
 def log_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
-    return F.nll_loss(torch.log(torch.softmax(logits, dim=1)), targets)
+    return F.nll_loss(torch.log(torch.softmax(logits, dim=1)), targets)  # FAULT
 
 
 def exponentials(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
-    picked = logits.exp().gather(1, targets.unsqueeze(1)).squeeze(1)
+    picked = logits.exp().gather(1, targets.unsqueeze(1)).squeeze(1)  # FAULT
     return -(picked / logits.exp().sum(dim=1)).log().mean()
 
 
 def log_of_sigmoid(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
     p = torch.sigmoid(logits)
-    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
+    return -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()  # FAULT
 
 
 def log_of_exp(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
-    return (torch.log(1 + torch.exp(logits)) - logits * targets).mean()
+    return (torch.log(1 + torch.exp(logits)) - logits * targets).mean()  # FAULT
 
 
 def own_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -195,9 +195,49 @@ def _rows() -> Iterator[tuple[str, str, str, Factory, dict[str, Any], Any, Any]]
     )
     unstable = "unstable_loss"
     yield "LogOfSoftmax", "log(softmax)", unstable, Plain(2), TWO, log_of_softmax, plain
+    yield "LogOfSoftmax_5", "log(softmax), 5 classes", unstable, Plain(5), FLAT5, log_of_softmax, plain
     yield "ExponentialsByHand", "exp over its sum, then log", unstable, Plain(2), TWO, exponentials, plain
     yield "LogOfSigmoid", "log(sigmoid)", unstable, sound.One(), BINARY, log_of_sigmoid, own_bce
     yield "LogOfExp", "log(1 + exp)", unstable, sound.One(), BINARY, log_of_exp, own_bce
+
+
+def hardest(logits: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(logits, y, reduction="none").topk(max(1, len(y) // 4)).values.mean()
+
+
+def trimmed(logits: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(logits, y, reduction="none").topk(max(1, 3 * len(y) // 4), largest=False).values.mean()
+
+
+class WithFeatures(nn.Module):
+    """Scores, and the features that they are made from."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(10, features), nn.Linear(features, 5)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.body(x).relu()
+        return {"logits": self.head(features), "features": features}
+
+
+def centre_loss(output: dict[str, Tensor], y: Tensor) -> Tensor:
+    centres = torch.linspace(0, 1, 5)[y].unsqueeze(1)
+    return F.cross_entropy(output["logits"], y) + 0.01 * (output["features"] - centres).square().mean()
+
+
+CENTRED = {**FLAT5, "loss": centre_loss, "loss_takes": "output"}
+TRAPS = (
+    Trap(name="CentreLoss", words="features pulled to a centre", factory=lambda: WithFeatures(16), arguments=CENTRED),
+    Trap(
+        name="CentreLossNarrow",
+        words="the same with as many features as classes",
+        factory=lambda: WithFeatures(5),
+        arguments=CENTRED,
+    ),
+    Trap(name="Hardest", words="the rows of highest loss", factory=Plain(5), arguments={**FLAT5, "loss": hardest}),
+    Trap(name="Trimmed", words="all but the highest losses", factory=Plain(5), arguments={**FLAT5, "loss": trimmed}),
+)
 
 
 def _dense() -> nn.Module:

@@ -184,6 +184,8 @@ def _logits_into_bce() -> Iterator[Fault]:
             twin=net.twin,
             arguments=net.arguments,
             located=False,
+            # 1 - 1e-7 is 1 in bfloat16.
+            twin_advice=("loss_stays_finite",) if net.arguments["loss"] is bce_of_probabilities else (),
         )
 
 

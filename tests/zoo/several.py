@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.zoo import predictions
+from tests.zoo import predictions, sound, targets
 from tests.zoo.entry import Fault
 from tests.zoo.sound import BINARY, FLAT, IMAGE
 
@@ -183,6 +183,15 @@ def _several() -> Iterator[Fault]:
             {**FLAT3, "targets": lambda y: (y + 1) % 3},
             {"targets": "index"},
         ),
+        (
+            "SoftmaxFromOne",
+            SOFTMAX,
+            RANGE,
+            "classes from 1",
+            SoftmaxOutput,
+            {**FLAT3, "targets": lambda y: y + 1},
+            {"targets": "index"},
+        ),
     ]
     first = {SOFTMAX: "softmax", SIGMOID_BCE: "sigmoid", BOUNDED: "ReLU", RANDOM: "F.dropout without training="}
     for name, cause, other, words, kind, arguments, twin_arguments in rows:
@@ -198,4 +207,23 @@ def _several() -> Iterator[Fault]:
         )
 
 
-FAULTS = tuple(_several())
+def above_zero(model: nn.Module, x: Tensor) -> Tensor:
+    return (model(x) > 0).squeeze(1).long()
+
+
+HALF_AND_BROADCAST = Fault(
+    name="HalfAndBroadcast",
+    words="logit > 0.5; BCE by hand that broadcasts",
+    cause=DISAGREES,
+    also=("broadcast_targets",),
+    factory=lambda: sound.OneLogit(False),
+    arguments={
+        **BINARY,
+        "loss": targets.bce_by_hand,
+        "targets": "float_index",
+        "predict": predictions.half_on_a_column,
+    },
+    twin_arguments={"targets": "column", "predict": above_zero},
+)
+
+FAULTS = (*_several(), HALF_AND_BROADCAST)

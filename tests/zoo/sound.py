@@ -54,6 +54,18 @@ class CNN(nn.Module):
         return self.head(self.drop(self.body(x)))
 
 
+class NetworkInNetwork(nn.Module):
+    """Ends in ReLU and global pooling, as SqueezeNet does: class scores are means over positions."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Sequential(nn.Conv2d(16, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
 class LSTM(nn.Module):
     """Gates: sigmoid and tanh inside."""
 

@@ -12,6 +12,7 @@ import torch
 from pytest_logits.finding import Result
 from tests.zoo.entry import Fault
 from tests.zoo.families import FAULTS, TRAPS, run
+from tests.zoo.own_losses.entry import FaultyLoss
 
 PAGE = Path(__file__).parents[2] / "docs" / "zoo.md"
 STALE = "run `python -m tests.zoo.table`"
@@ -39,9 +40,8 @@ def found(fault: Fault, results: list[Result]) -> list[Result]:
     return [r for r in results if r.outcome in outcomes]
 
 
-def fault_cells(fault: Fault, results: list[Result]) -> Row:
+def fault_cells(fault: Fault | FaultyLoss, failed: list[Result]) -> Row:
     """Name, style, the checks that failed by cause, and the verdict."""
-    failed = found(fault, results)
     checks: dict[str, list[str]] = {}
     for r in failed:
         checks.setdefault(r.verdict.cause or r.outcome, []).append(r.check)
@@ -62,28 +62,28 @@ def page(rows: Mapping[str, Row], version: str) -> str:
     causes = sorted({fault.cause for fault in FAULTS})
     parts = [
         HEADER.format(torch=version),
-        _table(
+        table_of(
             ("", "models", *(v for v in (RIGHT, OTHER, MISSED))),
-            [("faulty", str(len(faults)), *_count([r[3] for r in faults], RIGHT, OTHER, MISSED))],
+            [("faulty", str(len(faults)), *count_of([r[3] for r in faults], RIGHT, OTHER, MISSED))],
         ),
-        _table(
+        table_of(
             ("", "models", CLEAN, ALARM),
             [
-                ("twins", str(len(faults)), *_count([r[4] for r in faults], CLEAN, ALARM)),
-                ("traps", str(len(traps)), *_count([r[2] for r in traps], CLEAN, ALARM)),
+                ("twins", str(len(faults)), *count_of([r[4] for r in faults], CLEAN, ALARM)),
+                ("traps", str(len(traps)), *count_of([r[2] for r in traps], CLEAN, ALARM)),
             ],
         ),
     ]
     for cause in causes:
         parts.append(f"## [{cause}](causes/{cause}.md)\n\n")
-        parts.append(_table(FAULTY_COLUMNS, [rows[fault.name] for fault in FAULTS if fault.cause == cause]))
-    parts += ["## Traps\n\n", _table(TRAP_COLUMNS, traps)]
+        parts.append(table_of(FAULTY_COLUMNS, [rows[fault.name] for fault in FAULTS if fault.cause == cause]))
+    parts += ["## Traps\n\n", table_of(TRAP_COLUMNS, traps)]
     return "".join(parts).rstrip("\n") + "\n"
 
 
 def rows_of(text: str) -> dict[str, Row]:
-    """The rows of a page, by the name of the model."""
-    tables = re.findall(r"^\| (?:model|trap) \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    """The rows of a page, by the name of the model or loss."""
+    tables = re.findall(r"^\| (?:model|trap|loss) \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     cells = [tuple(line[2:-2].split(" | ")) for table in tables for line in table.splitlines()]
     return {row[0]: row for row in cells}
 
@@ -93,12 +93,14 @@ def version_of(text: str) -> str:
     return re.findall(r"on torch (\S+);", text)[0]
 
 
-def _count(values: list[str], *kinds: str) -> list[str]:
+def count_of(values: list[str], *kinds: str) -> list[str]:
+    """How many of the values are of each kind, as words."""
     counts = Counter(values)
     return [str(counts[kind]) for kind in kinds]
 
 
-def _table(columns: tuple[str, ...], rows: list[Row]) -> str:
+def table_of(columns: tuple[str, ...], rows: list[Row]) -> str:
+    """A table of Markdown."""
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n\n"
 
@@ -107,7 +109,7 @@ def main() -> None:
     """Run every model and write the page."""
     rows: dict[str, Row] = {}
     for fault in FAULTS:
-        rows[fault.name] = (*fault_cells(fault, run(fault)), sound_cell(run(fault.sound)))
+        rows[fault.name] = (*fault_cells(fault, found(fault, run(fault))), sound_cell(run(fault.sound)))
     for trap in TRAPS:
         rows[trap.name] = (trap.name, trap.words, sound_cell(run(trap)))
     PAGE.write_text(page(rows, torch.__version__.partition("+")[0]), encoding="utf-8", newline="\n")

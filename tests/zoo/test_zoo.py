@@ -13,6 +13,7 @@ from pytest_logits.finding import Result
 from tests.zoo import table
 from tests.zoo.entry import Fault, Trap
 from tests.zoo.families import CAUSES, FAULTS, TRAPS, run
+from tests.zoo.own_losses import families as own_losses
 
 TEXT = table.PAGE.read_text(encoding="utf-8") if table.PAGE.is_file() else ""
 ROWS = table.rows_of(TEXT)
@@ -37,7 +38,7 @@ def test_fault_is_found_with_its_cause_and_line(fault: Fault):
         line = linecache.getline(str(Path.cwd() / place.file), place.line)
         assert line.rstrip().endswith("# FAULT"), (place, line)
     if SAME_TORCH:
-        assert ROWS.get(fault.name, ())[:-1] == table.fault_cells(fault, results), table.STALE
+        assert ROWS.get(fault.name, ())[:-1] == table.fault_cells(fault, failed), table.STALE
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name)
@@ -62,8 +63,8 @@ def test_names_are_unique():
     assert [name for name, n in Counter(m.name for m in (*FAULTS, *TRAPS)).items() if n > 1] == []
 
 
-def test_every_cause_has_several_models():
-    counts = Counter(cause for fault in FAULTS for cause in (fault.cause, *fault.also))
+def test_every_cause_has_several_models_or_losses():
+    counts = Counter(cause for fault in (*FAULTS, *own_losses.FAULTS) for cause in (fault.cause, *fault.also))
     assert set(counts) == set(CAUSES)
     assert {name: n for name, n in counts.items() if n < FEWEST} == {}
 

@@ -25,6 +25,7 @@ def _networks() -> Iterator[Trap]:
         for kind, words, inputs in (
             (sound.MLP, "a network of one hidden layer", FLAT),
             (sound.CNN, "BatchNorm and dropout", IMAGE),
+            (sound.NetworkInNetwork, "ReLU, then global pooling", {"input_shape": (3, 4, 4)}),
             (sound.LSTM, "gates: sigmoid and tanh inside", TOKENS),
             (sound.Transformer, "attention: softmax inside", TOKENS),
             (partial(sound.Cosine, scale=16.0), "scaled cosine logits", FLAT),

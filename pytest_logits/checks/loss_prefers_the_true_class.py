@@ -1,0 +1,197 @@
+"""The true class with the higher score never costs more than with the lower one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_logits.check_registry import check
+from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.locate import loss_place
+from pytest_logits.loss_claims import Claim, claim_of
+from pytest_logits.loss_draws import batches
+from pytest_logits.loss_subject import LossSubject, as_loss
+from pytest_logits.losses import known_nature
+from pytest_logits.search import smallest
+from pytest_logits.subject import Subject
+
+# Scores beyond which a guard inside a logarithm makes all wrong rows cost the same.
+LARGEST_SCORE = 10.0
+# Rounding, and what a fixed amount beside the loss hides of it.
+CLOSE = 1e-4
+# Where a row alone has no loss (pairs of rows, the hardest share of them), it is repeated so often.
+COPIES = (1, 4)
+MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+@check(
+    claim="a row costs no more when its true class has the higher score",
+    tags=("loss", "exact"),
+    subjects=("model", "loss"),
+)
+def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
+    """Exchanging the score of the true class with a lower one never makes a row cheaper.
+
+    For a loss that treats classes alike this is the same as: for every posterior over the classes, the scores that
+    minimise the expected loss have their largest at the posterior's largest. For exchanging the scores of classes a and
+    b changes the expected loss by (q_a - q_b) times the difference of the losses of the labels a and b. It holds for
+    cross entropy with weights and label smoothing, focal and other losses that are not proper, hinges, margins by class
+    and Dice. For a single score the exchange is of its sign. Scores and labels are drawn by Hypothesis.
+
+    A loss that prefers another class at every margin is turned round: a minus too many, or the labels of other classes.
+    One that does so in places pays less for some rows that are badly wrong than for rows that are nearly right.
+
+    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range.
+    """
+    loss = as_loss(subject)
+    loss.require_targets()
+    if loss.has_single_column:
+        return not_applicable("with one score per example there is no true class to prefer")
+    if known_nature(loss.loss_object) is None:
+        loss.require_function()
+    if callable(loss.encoding):
+        return not_applicable("targets= makes the targets, so which class is the true one is not known")
+    copies = next((count for count in COPIES if _says_something(loss, count)), None)
+    if copies is None:
+        return not_applicable(f"{loss.loss_name} of rows with the same label does not depend on their scores")
+    examples = loss.settings.profile.examples
+    draws = batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
+    found = smallest(
+        draws, lambda draw: _exchange(loss, *draw, copies) is not None, seed=loss.seed("prefers"), examples=examples
+    )
+    if found is None:
+        return passed(
+            f"exchanging the score of the true class with a lower one never lowers {loss.loss_name}, on {examples} "
+            "drawn rows",
+            evidence={"examples": examples},
+        )
+    numbers = _exchange(loss, *found, copies)
+    assert numbers is not None
+    return _finding(loss, numbers, copies)
+
+
+def _says_something(loss: LossSubject, copies: int) -> bool:
+    """Whether the loss of rows that are alike is finite and depends on their scores."""
+    values = []
+    for margin in (1.0, -1.0, 3.0):
+        for label in (0, 1):
+            scores, labels = _one_sided(loss, label, margin)
+            value = _value(loss, scores, labels, copies)
+            if value is None or not math.isfinite(value):
+                return False
+            values.append(value)
+    return max(values) - min(values) > CLOSE
+
+
+def _one_sided(loss: LossSubject, label: int, margin: float) -> tuple[Tensor, Tensor]:
+    """A row whose true class leads by the margin, and its label."""
+    shape = loss.trailing
+    if loss.multilabel:
+        return torch.full((1, *shape), (2 * label - 1) * margin, dtype=loss.wide), torch.full((1, *shape), label)
+    labels = torch.full((1, *shape[1:]), label)
+    if not shape or shape[0] == 1:
+        return torch.full((1, *shape), (2 * label - 1) * margin, dtype=loss.wide), torch.tensor([label])
+    scores = torch.zeros((1, *shape), dtype=loss.wide)
+    scores[:, label] = margin
+    return scores, labels
+
+
+def _value(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int) -> float | None:
+    repeated = (
+        scores.repeat(copies, *(1 for _ in scores.shape[1:])),
+        labels.repeat(copies, *(1 for _ in labels.shape[1:])),
+    )
+    try:
+        return float(loss.loss(loss.nature.link(repeated[0]), repeated[1]).detach())
+    except (RuntimeError, ValueError, IndexError):
+        return None
+
+
+def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int) -> dict[str, Any] | None:
+    """The numbers of an exchange that makes the row cheaper; None where there is none."""
+    before = _value(loss, scores, labels, copies)
+    if before is None or not math.isfinite(before):
+        return None
+    for other in _exchanged(loss, scores, labels):
+        after = _value(loss, other, labels, copies)
+        if after is None or not math.isfinite(after):
+            continue
+        # ``scores`` has the true class in front.
+        if after < before - CLOSE * (1 + abs(before)):
+            return {
+                "logits": scores.tolist(),
+                "exchanged": other.tolist(),
+                "labels": labels.tolist(),
+                "loss": before,
+                "loss_exchanged": after,
+            }
+    return None
+
+
+def _exchanged(loss: LossSubject, scores: Tensor, labels: Tensor) -> list[Tensor]:
+    """The row with the true class's score exchanged with each lower one; in dense rows at every position alike."""
+    if scores.shape == labels.shape or not loss.trailing or loss.trailing[0] == 1:
+        direction = (2 * labels - 1).reshape(scores.shape)
+        turned = torch.where(direction * scores > 0, -scores, scores)
+        return [turned] if not torch.equal(turned, scores) else []
+    index = labels.unsqueeze(1)
+    true = scores.gather(1, index)
+    found = []
+    for k in range(scores.shape[1]):
+        column = scores[:, k : k + 1]
+        lower = column < true
+        if bool(lower.any()):
+            other = scores.clone()
+            other[:, k : k + 1] = torch.where(lower, true, column)
+            found.append(other.scatter(1, index, torch.where(lower, column, true)))
+    return found
+
+
+def _finding(loss: LossSubject, numbers: dict[str, Any], copies: int) -> Verdict:
+    claim = claim_of(loss)
+    turned = _turned_round(loss, copies)
+    harmless = not turned and claim is not None and not claim.form.gamma and _has_weights(claim)
+    cause = "loss_is_maximised" if turned else "loss_rewards_mistakes"
+    if turned and claim is not None and _other_class(claim):
+        cause = "labels_out_of_range"
+    copied = f" (each of {copies} equal rows)" if copies > 1 else ""
+    return Verdict(
+        outcome="advice" if harmless else "failed",
+        cause="wrong_loss_weights" if harmless else cause,
+        measured=f"{loss.loss_name} is {numbers['loss']:.4g} at logits {numbers['logits']}, label {numbers['labels']}, "
+        f"and {numbers['loss_exchanged']:.4g} with the true class's score exchanged for a lower one{copied}"
+        + ("; so it is at every margin" if turned else ""),
+        expected="no less with the lower score",
+        location=loss_place(loss) if callable(loss.loss_object) else None,
+        counterexample=numbers,
+        evidence={"at_every_margin": turned},
+    )
+
+
+def _turned_round(loss: LossSubject, copies: int) -> bool:
+    """Whether both labels cost more with the true class in front, at every margin, and more than with equal scores."""
+    for label in (0, 1):
+        level, ahead = (_value(loss, *_one_sided(loss, label, margin), copies) for margin in (0.0, MARGINS[-1]))
+        if level is None or ahead is None or ahead < level:
+            return False
+        for margin in MARGINS:
+            scores, labels = _one_sided(loss, label, margin)
+            after = [_value(loss, other, labels, copies) for other in _exchanged(loss, scores, labels)]
+            before = _value(loss, scores, labels, copies)
+            if before is None or not after or any(a is None or not a < before for a in after):
+                return False
+    return True
+
+
+def _has_weights(claim: Claim) -> bool:
+    """Whether class weights beside label smoothing give another class the larger share, as torch's own then does."""
+    form = claim.form
+    return form.over_classes and bool((form.table.diagonal() > 0).all())
+
+
+def _other_class(claim: Claim) -> bool:
+    """Whether the loss is that of other classes, and no minus is in it."""
+    return bool((claim.form.table >= -CLOSE).all())

@@ -1,0 +1,124 @@
+"""Negative controls as pytest nodes, ``<file>::<model>::control[<cause>]``, and what is told of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from pytest_logits.check_registry import Check
+from pytest_logits.controls import Control
+from pytest_logits.finding import Result, counted, listed
+from pytest_logits.generated import NAME as GENERATED
+from pytest_logits.items import LogitItem
+from pytest_logits.model import ModelSpec
+from pytest_logits.planting import plants
+from pytest_logits.settings import Settings
+from pytest_logits.subjects import Subjects
+
+# What the verdict of a control is called in the reports.
+CALLED = {"passed": "caught", "advice": "missed"}
+
+
+class ControlItem(LogitItem):
+    """One fault, planted in one model. Not to be caught is advice."""
+
+    def __init__(self, *, words: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.words = words
+
+    def text_of(self, result: Result) -> str:
+        """Which fault was missed, and what the checks said in its place."""
+        rows = [("planted", self.words)]
+        rows += [(one["check"], f"{_outcome(one)}: {one['measured']}") for one in result.verdict.evidence["said"]]
+        rows.append(("rerun", result.reproduce))
+        width = max(len(label) for label, _ in rows)
+        title = f"{_fault(result.check)}, planted in {self.model}, is not caught"
+        return "\n".join([title, "", *(f"  {label:<{width}}  {text}" for label, text in rows)])
+
+    def record(self, result: Result) -> dict[str, Any]:
+        """One entry of the JSON report's ``controls``."""
+        made = result.to_json()
+        return {
+            "nodeid": made["nodeid"],
+            "model": made["model"],
+            "fault": _fault(result.check),
+            "planted": self.words,
+            "outcome": CALLED.get(result.outcome, result.outcome),
+            "reason": "" if result.outcome in CALLED else made["measured"],
+            "said": made["evidence"].get("said", []),
+            "passes": made["passes"],
+            "seconds": made["seconds"],
+            "reproduce": made["reproduce"],
+        }
+
+
+def _fault(name: str) -> str:
+    return name.partition("[")[2].rstrip("]")
+
+
+def _outcome(said: Mapping[str, Any]) -> str:
+    cause = f" ({said['cause']})" if said["cause"] else ""
+    return f"{said['outcome'].replace('_', ' ')}{cause}"
+
+
+def control_items(
+    parent: pytest.Collector,
+    spec: ModelSpec,
+    *,
+    checks: Iterable[Check],
+    settings: Settings,
+    subjects: Subjects,
+    options: tuple[str, ...],
+    strict: bool,
+) -> Iterator[ControlItem]:
+    """An item for every fault that can be planted in some model."""
+    for cause, plant in plants().items():
+        control = Control(plant, spec, checks=checks, settings=settings, subjects=subjects)
+        claim = f"the checks catch {cause} where it is planted"
+        yield ControlItem.from_parent(
+            parent,
+            words=plant.words,
+            name=f"control[{cause}]",
+            check=Check(name=f"control[{cause}]", claim=claim, tags=("controls",), function=control.decide, doc=claim),
+            model=spec.name,
+            settings=settings,
+            decide=control.decide,
+            passes=lambda control=control: control.passes,
+            spec=spec,
+            options=(*options, "--logit-controls"),
+            strict=strict,
+        )
+
+
+def told(controls: Iterable[Mapping[str, Any]], records: Collection[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of the summary: of each model, how many planted faults are caught, and which are not.
+
+    First the positive control, the checks on generated classifiers, which are sound.
+    """
+    sound = Counter(record["outcome"] for record in records if record["model"] == GENERATED)
+    if sound:
+        counts = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sound.most_common())
+        yield f"sound generated classifiers: {counts}"
+    by_model: dict[str, list[Mapping[str, Any]]] = {}
+    for control in sorted(controls, key=lambda control: str(control["nodeid"])):
+        by_model.setdefault(control["nodeid"].rpartition("::")[0], []).append(control)
+    failing = Counter(r["nodeid"].rpartition("::")[0] for r in records if r["outcome"] in ("failed", "error"))
+    for nodeid, entries in by_model.items():
+        caught = sum(control["outcome"] == "caught" for control in entries)
+        missed = [control for control in entries if control["outcome"] == "missed"]
+        model = entries[0]["model"]
+        # A fault hides behind another that was there before it.
+        before = f", on a model that fails {counted(failing[nodeid], 'check')} as it is" if failing[nodeid] else ""
+        yield f"{model}: {caught} of {counted(caught + len(missed), 'planted fault')} caught{before}"
+        for control in missed:
+            said = "; ".join(f"{one['check']} {_outcome(one)}" for one in control["said"])
+            yield f"not caught on {model}: {control['fault']} ({control['planted']}): {said}"
+        apart: dict[str, list[str]] = {}
+        for control in entries:
+            if control not in missed and control["outcome"] != "caught":
+                apart.setdefault(control["reason"], []).append(control["fault"])
+        for reason, faults in apart.items():
+            yield f"not planted in {model}: {reason}: {listed(faults)}"

@@ -1,0 +1,84 @@
+"""Scores and labels for a loss, drawn by Hypothesis: few and round ones first, then many classes and dense shapes."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.strategies.logits import logits as logit_strategy
+
+Draw = tuple[Tensor, Tensor]
+# Above so many classes, elements come from a drawn seed: Hypothesis would draw each by itself.
+DRAWN_CLASSES = 8
+MANY_CLASSES = (10, 100, 1000)
+
+
+def batches(
+    loss: LossSubject,
+    *,
+    magnitude: float,
+    min_rows: int = 1,
+    max_rows: int = 4,
+    many: bool = False,
+    dtype: torch.dtype | None = None,
+) -> st.SearchStrategy[Draw]:
+    """Pairs of free scores and labels in the shapes that the loss takes, each score at most ``magnitude`` from 0.
+
+    ``dtype`` is the loss's own by default. With ``many`` also up to 1000 classes, where the loss takes any number.
+    They shrink to ``min_rows`` rows of 2 classes and to small integers.
+    """
+    shape, dtype = loss.trailing, dtype or loss.dtype
+    width = shape[0] if shape else 1
+    if len(shape) > 1 or (width > DRAWN_CLASSES and not loss.any_classes):
+        return _seeded(loss, st.just(shape), magnitude, min_rows, max_rows, dtype)
+    low, high = (2, 3) if loss.any_classes else (max(width, 2), max(width, 2))
+    small = st.integers(min_rows, max_rows).flatmap(
+        lambda n: logit_strategy(
+            min_batch_size=n,
+            max_batch_size=n,
+            min_classes=low,
+            max_classes=high,
+            max_magnitude=magnitude,
+            dtype=dtype,
+        )
+    )
+    drawn = small.flatmap(lambda z: st.tuples(st.just(_as(z, shape)), _labels(loss, len(z), z.shape[1])))
+    if not many:
+        return drawn
+    shapes: list[tuple[int, ...]] = [(count,) for count in MANY_CLASSES] if loss.any_classes else [shape]
+    return drawn | _seeded(loss, st.sampled_from(shapes), magnitude, min_rows, max_rows, dtype)
+
+
+def _as(scores: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One column of two where the loss takes a single score."""
+    return scores if shape and shape[0] > 1 else scores[:, 0].reshape(-1, *shape)
+
+
+def _labels(loss: LossSubject, rows: int, width: int) -> st.SearchStrategy[Tensor]:
+    if loss.multilabel:
+        bits = st.lists(st.integers(0, 1), min_size=width, max_size=width)
+        return st.lists(bits, min_size=rows, max_size=rows).map(torch.tensor)
+    return st.lists(st.integers(0, width - 1), min_size=rows, max_size=rows).map(torch.tensor)
+
+
+def _seeded(
+    loss: LossSubject,
+    shapes: st.SearchStrategy[tuple[int, ...]],
+    magnitude: float,
+    min_rows: int,
+    max_rows: int,
+    dtype: torch.dtype,
+) -> st.SearchStrategy[Draw]:
+    """Scores from a drawn seed, at a scale that is drawn: all ties at scale 0."""
+
+    def make(shape: tuple[int, ...], rows: int, seed: int, scale: float) -> Draw:
+        rng = torch.Generator().manual_seed(seed)
+        scores = (scale * torch.randn((rows, *shape), generator=rng)).clamp(-magnitude, magnitude).to(dtype)
+        if loss.multilabel:
+            return scores, torch.randint(0, 2, (rows, *shape), generator=rng)
+        return scores, torch.randint(0, max(shape[0] if shape else 2, 2), (rows, *shape[1:]), generator=rng)
+
+    scales = st.sampled_from((1.0, 0.0, 4.0, magnitude / 4, magnitude))
+    return st.builds(make, shapes, st.integers(min_rows, max_rows), st.integers(0, 2**16), scales)

@@ -1,0 +1,292 @@
+"""What is wrong with the table of a loss and the rule that joins its rows, where the deviation has a simple form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_logits.loss_claims import Claim, claim_of, other_shares, own_shares
+from pytest_logits.loss_forms import RowForm
+from pytest_logits.loss_probes import IGNORED, named_numbers
+from pytest_logits.loss_subject import LossSubject, source_of
+
+# Shares are fitted to 1e-3 of the loss at worst, to rounding as a rule.
+CLOSE = 2e-3
+OTHER_CLASSES = (3, 7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A named deviation; ``harmless`` where it moves no minimum and may be meant."""
+
+    cause: str
+    measured: str
+    expected: str
+    harmless: bool = False
+
+
+def fault_of(loss: LossSubject, claim: Claim) -> Fault | None:
+    """The first deviation of a recognised loss, the coarsest first."""
+    return (
+        _of_scores_for_logs(loss, claim)
+        or _of_signed_targets(loss, claim)
+        or _of_missing_labels(loss, claim)
+        or _of_signs(loss, claim)
+        or _of_classes(loss, claim)
+        or _of_sums(loss, claim)
+        or _of_rule(loss, claim)
+        or _of_reduction(loss, claim)
+        or _of_named_weights(loss, claim)
+    )
+
+
+def _zero(values: Tensor) -> Tensor:
+    return values.abs() <= CLOSE
+
+
+def _of_scores_for_logs(loss: LossSubject, claim: Claim) -> Fault | None:
+    """NLL is linear in what it is given. Called logits, that has no log-softmax anywhere."""
+    if claim.form.family != "NLL" or not loss.names_logits:
+        return None
+    return Fault(
+        cause="logits_into_nll_loss",
+        measured=f"{loss.loss_name} is linear in the logits, as NLL is in log-probabilities: it has no least value",
+        expected="log_softmax of the logits first",
+    )
+
+
+def _of_signed_targets(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Labels of 0 where the loss wants -1, or of -1 where it wants 0."""
+    form = claim.form
+    if form.over_classes or form.table.shape[1] != 1 or form.gamma:
+        return None
+    on, off = form.table[1, 0], form.table[0, 0]
+    scale = float(on[0])
+    if bool(_zero(off).all()) and scale > 0 and abs(float(form.constant[0]) - scale * math.log(2)) <= CLOSE:
+        return Fault(
+            cause="signed_targets",
+            measured=f"with the target 0 {loss.loss_name} is {float(form.constant[0]):.4g}, log 2, whatever the score",
+            expected="targets of -1 and 1, which this loss is written for",
+        )
+    if scale > 0 and abs(float(off[0]) + scale) <= CLOSE and abs(float(off[1]) - 2 * scale) <= CLOSE:
+        return Fault(
+            cause="signed_targets",
+            measured=f"{loss.loss_name} gets the target -1: -1 times one term and 2 times the other",
+            expected="targets of 0 and 1",
+        )
+    return None
+
+
+def _of_missing_labels(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Labels whose rows have no loss."""
+    form = claim.form
+    if not form.over_classes and form.labels != (0, 1):
+        return None
+    gone = [label for label in form.labels if bool(_zero(form.table[label]).all())]
+    gone += list(form.undefined)
+    if not gone or IGNORED.search(source_of(loss.loss_object)) or any(map(IGNORED.search, vars_of(loss))):
+        return None
+    return Fault(
+        cause="wrong_loss_weights",
+        measured=f"rows with label {gone[0]} have no effect on {loss.loss_name}: their weight is 0",
+        expected="every label with a weight above 0",
+    )
+
+
+def vars_of(loss: LossSubject) -> list[str]:
+    """The names of what the loss is made with."""
+    return list(named_numbers(loss.loss_object))
+
+
+def _of_signs(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Shares below 0."""
+    form = claim.form
+    own, other = own_shares(form), other_shares(form)
+    own = own[list(form.labels)] if form.over_classes else own
+    below = own < -CLOSE
+    if bool(below.all()) and bool(_zero(other).all()):
+        return Fault(
+            cause="loss_is_maximised",
+            measured=f"{loss.loss_name} is {form.family} times {float(own.flatten()[0]):.4g}: it is least where every "
+            "row is wrong",
+            expected=f"{form.family} itself, without the minus",
+        )
+    if bool(below.any()):
+        share = float(own[below][0])
+        return Fault(
+            cause="wrong_loss_weights",
+            measured=f"{loss.loss_name} weighs a label's {form.family} by {share:.4g}: it rewards mistakes",
+            expected="weights above 0",
+        )
+    if not form.over_classes and bool((_zero(own) & (other < -CLOSE)).any()):
+        return Fault(
+            cause="loss_is_maximised",
+            measured=f"{loss.loss_name} takes minus the term of the other label, which has no least value",
+            expected="each label's own term",
+        )
+    return None
+
+
+def _of_classes(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Labels whose largest share lies at another class."""
+    form = claim.form
+    if form.over_classes:
+        labels = [label for label in form.labels if label not in form.undefined]
+        at = {label: int(form.table[label].argmax()) for label in labels}
+        wrong = [label for label in labels if form.table[label, at[label]] > form.table[label, label] + CLOSE]
+        if not wrong or bool((form.table[wrong[0]] < -CLOSE).any()):
+            return None
+        label = wrong[0]
+        clear = bool(_zero(form.table[label, label]))
+        return Fault(
+            cause="labels_out_of_range" if clear else "wrong_loss_weights",
+            measured=f"with label {label} {loss.loss_name} is {form.family} of class {at[label]}"
+            if clear
+            else f"with label {label} class {at[label]} has the largest share of {loss.loss_name}, "
+            f"{float(form.table[label, at[label]]):.4g} against {float(form.table[label, label]):.4g}",
+            expected=f"the largest share at class {label}",
+            harmless=not clear,
+        )
+    own, other = own_shares(form), other_shares(form)
+    if bool(((other > CLOSE) & _zero(own)).all()):
+        return Fault(
+            cause="labels_out_of_range",
+            measured=f"with the label 1 {loss.loss_name} is {form.family} of the label 0, and the other way round",
+            expected="each label's own term",
+        )
+    return None
+
+
+def _of_sums(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Shares over the classes that sum to 0, to 1/K, or to more than 1."""
+    form = claim.form
+    if not form.over_classes or form.gamma:
+        return _of_factor(loss, claim)
+    label = next(label for label in form.labels if label not in form.undefined)
+    row = form.table[label]
+    total, own = float(row.sum()), float(row[label])
+    others = torch.cat([row[:label], row[label + 1 :]])
+    if abs(total) <= CLOSE and own > CLOSE:
+        return Fault(
+            cause="unbounded_loss",
+            measured=f"{loss.loss_name} is linear in the logits: {own:.4g} for the true class, {float(others[0]):.4g} "
+            "for another. It falls without end as the true score grows",
+            expected="a loss with a least value, such as max(0, 1 - margin) for each",
+        )
+    factor = _of_factor(loss, claim)
+    if factor is not None:
+        return factor
+    share = float(others[0])
+    uniform = bool((others - share).abs().max() <= CLOSE) and share > CLOSE
+    # eps for each other class, or eps / (K - 1) for all classes: each is 1 - eps where the true class is right. Where
+    # the whole of 1 is left to it, the rest may be a regulariser that is meant.
+    left = own - share
+    meant = (own + share, own, left + share * len(others))
+    if not uniform or abs(total - 1) <= CLOSE or all(abs(sum_ - 1) > CLOSE for sum_ in meant):
+        return None
+    return Fault(
+        cause="unnormalised_targets",
+        measured=f"the smoothed targets of {loss.loss_name} are {own:.4g} for the true class and {share:.4g} for each "
+        f"of {len(others)} others. They sum to {total:.4g}: it asks for the probability {own / total:.4g}",
+        expected="targets that sum to 1",
+    )
+
+
+def _of_factor(loss: LossSubject, claim: Claim) -> Fault | None:
+    """A factor of 1/K for every K: the mean was taken over the classes as well."""
+    if not claim.form.over_classes or claim.known or not loss.any_classes or claim.rule.kind == "rows":
+        return None
+
+    def averaged(form: RowForm) -> bool:
+        total = float(form.table[0].sum())
+        return abs(total * form.table.shape[1] - 1) <= CLOSE
+
+    if not averaged(claim.form):
+        return None
+    others = [claim_of(loss, (classes,)) for classes in OTHER_CLASSES]
+    if not all(other is not None and other.form.over_classes and averaged(other.form) for other in others):
+        return None
+    classes = claim.form.table.shape[1]
+    return Fault(
+        cause="wrong_reduction",
+        measured=f"{loss.loss_name} is {claim.form.family} times 1/K, {1 / classes:.4g} for K = {classes}: the mean is "
+        "over the classes too",
+        expected="the sum over the classes, and the mean over the rows",
+    )
+
+
+def _of_rule(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Rows that are joined in a way that no loss means."""
+    name, family = loss.loss_name, claim.form.family
+    if claim.rule.kind == "all pairs":
+        return Fault(
+            cause="broadcast_targets",
+            measured=f"{name} is {family} of every row against every label, averaged over all pairs",
+            expected=f"{family} of each row against its own label",
+        )
+    if claim.rule.kind == "mean divided by N":
+        return Fault(
+            cause="wrong_reduction",
+            measured=f"{name} divides the sum over N rows by N * N: by N = 4 rows twice, it is a quarter of the mean",
+            expected="the mean over the rows",
+        )
+    if claim.rule.kind == "focal of the mean":
+        return Fault(
+            cause="wrong_reduction",
+            measured=f"{name} averages {family} before the focal factor: of several rows it is the focal factor times "
+            "the mean, and no row has a factor of its own",
+            expected="reduction='none' inside, the factor for each row, and then the mean",
+        )
+    if claim.rule.kind == "product of means":
+        return Fault(
+            cause="wrong_loss_weights",
+            measured=f"{name} is the mean of the rows times the mean of the weights: no row has its own weight",
+            expected="the weight of each row times its loss, and then the mean",
+        )
+    if claim.rule.kind == "by position" and not callable(loss.encoding):
+        return Fault(
+            cause="wrong_loss_weights",
+            measured=f"rows with the same label count differently in {name}, by their place in the batch",
+            expected="a loss that does not depend on the order of the rows",
+        )
+    return None
+
+
+def _of_reduction(loss: LossSubject, claim: Claim) -> Fault | None:
+    """Another reduction than the one that was declared."""
+    found = {"mean": "mean", "weighted mean": "mean", "sum": "sum", "rows": "none"}.get(claim.rule.kind)
+    if loss.reduction is None or found is None or found == loss.reduction:
+        return None
+    return Fault(
+        cause="wrong_reduction",
+        measured=f"{loss.loss_name} is registered with reduction={loss.reduction!r}, and it has reduction {found!r}",
+        expected=f"reduction={loss.reduction!r}",
+    )
+
+
+def _of_named_weights(loss: LossSubject, claim: Claim) -> Fault | None:
+    """``pos_weight`` that weighs both labels, or the wrong one."""
+    form = claim.form
+    given = getattr(loss.loss_object, "pos_weight", named_numbers(loss.loss_object).get("pos_weight"))
+    if claim.known or form.over_classes or given is None:
+        return None
+    weight = torch.as_tensor(given, dtype=torch.float64).flatten()
+    negative, positive = own_shares(form)
+    if weight.numel() not in (1, len(positive)) or bool((negative <= 0).any()) or bool(_zero(weight - 1).all()):
+        return None
+    ratio = positive / negative
+    if bool(((ratio - weight).abs() <= CLOSE * weight).all()):
+        return None
+    both = bool(_zero(ratio - 1).all())
+    swapped = bool(((1 / ratio - weight).abs() <= CLOSE * weight).all())
+    if not both and not swapped:
+        return None
+    return Fault(
+        cause="wrong_loss_weights",
+        measured=f"pos_weight is {float(weight[0]):.4g}, and {loss.loss_name} weighs "
+        + ("both labels alike" if both else "the label 0 by it"),
+        expected="the loss of the label 1 times pos_weight",
+    )

@@ -1,0 +1,386 @@
+"""A loss as the checks of losses see it: a function of scores and labels, registered by itself or of a model."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_logits.copies import DoesNotApply, SubjectError
+from pytest_logits.feeding import SCAN_ROWS
+from pytest_logits.finding import Passes
+from pytest_logits.guard import seed_everything
+from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
+from pytest_logits.model import LossSpec
+from pytest_logits.settings import Settings, derive_seed
+from pytest_logits.subject import Subject
+
+# A loss that takes both numbers of classes takes any; one that is made for a number takes none but that or fewer.
+ANY_CLASSES = (3, 40)
+USUAL_CLASSES = 5
+MOST_PROBED = 33
+DENSE = (3,)
+
+
+class LossSubject:
+    """One loss under check. Scores are (N, K), (N, K, *dense), (N, 1) or (N,); labels are as for ``register``.
+
+    ``passes`` counts evaluations of the loss as forward passes, and of its gradient as backward passes.
+    """
+
+    build_generated = None
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        loss: Any,
+        settings: Settings,
+        task: str = "multiclass",
+        encoding: str | Callable[..., Any] | None = None,
+        num_classes: int | None = None,
+        reduction: str | None = None,
+        sample_logits: Tensor | None = None,
+        nature: Nature | None = None,
+        loss_name: str | None = None,
+        call: Callable[[Tensor, Any], Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """With ``call`` the loss is that of a model, whose scores are as ``sample_logits``."""
+        self.name = name
+        self.settings = settings
+        self.task = task
+        self.encoding = encoding
+        self.reduction = reduction
+        self.loss_object = loss
+        self.dtype = dtype
+        self.passes = Passes()
+        self.tell: Callable[[str], None] = lambda what: None
+        self.threads = 1
+        self._given_classes = num_classes
+        self._given_sample = sample_logits
+        self._given_nature = nature
+        self._call = call
+        self._in_dtype: dict[torch.dtype, Any] = {dtype: self.loss_object}
+        self.loss_name = loss_name or (loss if isinstance(loss, str) else _name(loss))
+
+    @classmethod
+    def registered(cls, spec: LossSpec, settings: Settings) -> LossSubject:
+        """The subject of a loss that is registered by itself. A module is copied, and never changed."""
+        loss: Any = spec.loss
+        if isinstance(loss, type):
+            try:
+                loss = loss()
+            except TypeError as error:
+                raise SubjectError(
+                    f"the loss {spec.name!r} is a class that cannot be made without arguments: {error}; register "
+                    "an instance of it"
+                ) from None
+        elif isinstance(loss, nn.Module):
+            loss = copy.deepcopy(loss)
+        return cls(
+            name=spec.name,
+            loss=loss,
+            settings=settings,
+            task=spec.task,
+            encoding=spec.targets,
+            num_classes=spec.num_classes,
+            reduction=spec.reduction,
+        )
+
+    @classmethod
+    def of_model(cls, subject: Subject) -> LossSubject:
+        """The loss of a model, on scores in the shape of its own."""
+        whole = subject.spec.loss_takes == "output"
+        return cls(
+            name=subject.name,
+            loss=subject.loss_object,
+            settings=subject.settings,
+            task=subject.spec.task,
+            encoding=subject.spec.targets,
+            sample_logits=subject.sample_logits,
+            nature=subject.nature,
+            loss_name=subject.loss_name,
+            call=subject.loss_at if whole else None,
+            dtype=subject.dtype,
+        )
+
+    # Calls
+
+    def seed(self, purpose: str) -> int:
+        """The seed for one purpose."""
+        return derive_seed(self.settings.seed, self.name, purpose)
+
+    def count(self, *, forward: int = 0, backward: int = 0) -> None:
+        """Add evaluations to what the check has cost."""
+        self.passes = Passes(forward=self.passes.forward + forward, backward=self.passes.backward + backward)
+
+    def each(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What the loss returns: a scalar, or one value per row or element where it does not reduce."""
+        return self.each_at(logits, self.targets(labels, logits))
+
+    def each_at(self, logits: Tensor, targets: Any) -> Tensor:
+        """The same with targets that are encoded already.
+
+        Raises:
+            SubjectError: the loss returns no tensor.
+        """
+        self.count(forward=1)
+        value = self._function(logits.dtype)(logits, targets)
+        if not isinstance(value, Tensor):
+            raise SubjectError(f"the loss {self.loss_name!r} must return a tensor; it returned {type(value).__name__}")
+        return value
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss as a scalar; rows are added up."""
+        return self.loss_at(logits, self.targets(labels, logits))
+
+    def loss_at(self, logits: Tensor, targets: Any) -> Tensor:
+        """The same with targets that are encoded already."""
+        value = self.each_at(logits, targets)
+        return value.reshape(()) if value.numel() == 1 else value.sum()
+
+    def gradient(self, logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:
+        """Value and gradient, in float64; a loss without a gradient has the gradient 0."""
+        leaf = logits.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            value = self.loss(leaf, labels)
+            if not value.requires_grad:
+                return float(value), torch.zeros_like(leaf, dtype=torch.float64)
+            self.count(backward=1)
+            (gradient,) = torch.autograd.grad(value, leaf, allow_unused=True)
+        return float(value.detach()), (torch.zeros_like(leaf) if gradient is None else gradient).double()
+
+    def targets(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """The labels as the loss is fed with them; a loss of the user's own by its task, before it is probed."""
+        known = known_nature(self.loss_object)
+        form: Form = known.form if known else "categorical" if self.task == "multiclass" else "bernoulli"
+        return encode_targets(labels, logits, encoding=self.encoding, form=form)
+
+    def _function(self, dtype: torch.dtype) -> Callable[[Tensor, Any], Any]:
+        if self._call is not None:
+            return self._call
+        if dtype not in self._in_dtype:
+            loss = self.loss_object
+            self._in_dtype[dtype] = copy.deepcopy(loss).to(dtype) if isinstance(loss, nn.Module) else loss
+        loss = self._in_dtype[dtype]
+        return NAMED[loss][0] if isinstance(loss, str) else loss
+
+    def accepts(self, logits: Tensor, labels: Tensor) -> bool:
+        """Whether the loss gives a number without raising."""
+        try:
+            return not bool(self.each(logits, labels).isnan().any())
+        except SubjectError:
+            raise
+        except Exception:
+            # A loss may raise anything about what it does not take.
+            return False
+
+    # What it takes
+
+    @property
+    def names_logits(self) -> bool:
+        """Whether a loss that is registered by itself calls its first argument logits."""
+        if self._given_sample is not None or known_nature(self.loss_object) is not None:
+            return False
+        loss = self.loss_object
+        try:
+            first = next(iter(inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters), "")
+        except (TypeError, ValueError):
+            return False
+        return "logit" in first.lower()
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether labels are multi-hot."""
+        return self.task == "multilabel"
+
+    @cached_property
+    def trailing(self) -> tuple[int, ...]:
+        """The shape of the scores of one example: (K, *dense), (1,) or ()."""
+        if self._given_sample is not None:
+            return tuple(self._given_sample.shape[1:])
+        if self.task == "binary":
+            return self._binary_trailing
+        flat = (self._given_classes or self._probed_classes or USUAL_CLASSES,)
+        dense = (*flat, *DENSE)
+        return dense if not self._takes_shape(flat) and self._takes_shape(dense) else flat
+
+    @cached_property
+    def takes_dense(self) -> bool:
+        """Whether a loss that is registered by itself also takes scores (N, K, T) with labels (N, T)."""
+        free = self._given_sample is None and self.task == "multiclass" and len(self.trailing) == 1
+        return free and self._takes_shape((*self.trailing, *DENSE))
+
+    def dense(self) -> LossSubject:
+        """The same loss on scores (N, K, T)."""
+        return LossSubject(
+            name=self.name,
+            loss=self.loss_object,
+            settings=self.settings,
+            encoding=self.encoding,
+            sample_logits=torch.zeros((SCAN_ROWS, *self.trailing, *DENSE), dtype=self.dtype),
+            nature=self.nature,
+            dtype=self.dtype,
+        )
+
+    def _takes_shape(self, shape: tuple[int, ...]) -> bool:
+        if self.multilabel:
+            return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), torch.ones((2, *shape)).long())
+        labels = torch.arange(2).view(-1, *(1 for _ in shape[1:])).expand(-1, *shape[1:])
+        return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), labels)
+
+    @property
+    def any_classes(self) -> bool:
+        """Whether the number of classes is free."""
+        registered = self._given_sample is None and self._given_classes is None
+        return registered and self.task != "binary" and self._probed_classes is None
+
+    @cached_property
+    def _binary_trailing(self) -> tuple[int, ...]:
+        if self.encoding == "column":
+            return (1,)
+        if known_nature(self.loss_object) == NAMED["cross_entropy"][1] or self.encoding in ("index", "onehot"):
+            return (2,)
+        flat = torch.zeros(3)
+        return (
+            () if self.accepts(flat, torch.tensor([0, 1, 1])) or not self.accepts(flat[:, None], flat.long()) else (1,)
+        )
+
+    @cached_property
+    def _probed_classes(self) -> int | None:
+        """The number of classes that the loss is made for; None where it takes any."""
+        if all(self._takes_classes(classes) for classes in ANY_CLASSES):
+            return None
+        taken = [classes for classes in range(2, MOST_PROBED) if self._takes_classes(classes)]
+        taken = taken or [size for size in self._sizes() if self._takes_classes(size)]
+        return max(taken, default=USUAL_CLASSES)
+
+    def _takes_classes(self, classes: int) -> bool:
+        rows = torch.arange(2 * classes)
+        labels = (rows.unsqueeze(1) + torch.arange(classes)) % 2 if self.multilabel else rows % classes
+        return self.accepts(torch.zeros((len(rows), classes), dtype=self.dtype), labels)
+
+    def _sizes(self) -> list[int]:
+        """The lengths of the tensors that a module holds: its weights have one per class."""
+        loss = self.loss_object
+        held = [*loss.parameters(), *loss.buffers()] if isinstance(loss, nn.Module) else []
+        return sorted({len(tensor) for tensor in held if tensor.ndim == 1 and len(tensor) > 1})
+
+    @cached_property
+    def sample_logits(self) -> Tensor:
+        """Scores in the shape that the loss is fed with, (16, ...); those of the model, where it is a model's loss."""
+        if self._given_sample is not None:
+            return self._given_sample
+        rng = torch.Generator().manual_seed(self.seed("sample") % 2**63)
+        return torch.randn((SCAN_ROWS, *self.trailing), generator=rng).to(self.dtype)
+
+    @property
+    def num_classes(self) -> int:
+        """K: the width of the class axis, 2 where there is one score per example."""
+        return max(self.trailing[0], 2) if self.trailing else 2
+
+    @cached_property
+    def sample_labels(self) -> Tensor:
+        """Labels for the sample that go through the classes: (16,), (16, *dense), or multi-hot (16, K)."""
+        return self.labels_through(SCAN_ROWS)
+
+    def labels_through(self, rows: int) -> Tensor:
+        """Labels of so many rows that go through the classes."""
+        each = torch.arange(rows)
+        if self.multilabel:
+            return (each.unsqueeze(1) + torch.arange(self.trailing[0])) % 2
+        dense = self.trailing[1:]
+        return (each % self.num_classes).view(-1, *(1 for _ in dense)).expand(-1, *dense)
+
+    @cached_property
+    def nature(self) -> Nature:
+        """What the loss takes, known by its name or found out by probing it."""
+        known = self._given_nature or known_nature(self.loss_object)
+        if known is not None:
+            return known
+        classes = self.trailing[0] if self.trailing else None
+        return infer_nature(self.loss, classes=classes, multilabel=self.multilabel, dtype=self.dtype)
+
+    @cached_property
+    def has_single_column(self) -> bool:
+        """Whether a loss over classes gets one score per example: softmax over one score is 1 whatever it says."""
+        return (
+            self.nature.form == "categorical"
+            and self.nature.takes != "unknown"
+            and (not self.trailing or self.trailing[0] == 1)
+        )
+
+    @cached_property
+    def refusal(self) -> Exception | None:
+        """What the loss raises on scores of zero; None where it takes its targets."""
+        try:
+            self.each(torch.zeros_like(self.sample_logits), self.sample_labels)
+        except SubjectError:
+            raise
+        except Exception as error:
+            # A loss may raise anything about its targets; targets_fit_loss reports it in torch's words.
+            return error
+        return None
+
+    def require_targets(self) -> None:
+        """Say that a check does not apply where the loss refuses its targets.
+
+        Raises:
+            DoesNotApply: it does.
+        """
+        if self.refusal is not None:
+            said = str(self.refusal).splitlines()[0]
+            raise DoesNotApply(f"{self.loss_name} refuses its targets, see targets_fit_loss: {said}")
+
+    def require_function(self) -> None:
+        """Say that a check does not apply where the loss is no function of scores and labels.
+
+        Raises:
+            DoesNotApply: two evaluations on the same scores, from different random states, differ.
+        """
+        scores, labels = self.nature.link(self.sample_logits), self.sample_labels
+        values = []
+        for purpose in ("first call", "second call"):
+            seed_everything(self.seed(purpose))
+            values.append(self.each(scores, labels).detach())
+        if not torch.equal(values[0].nan_to_num(), values[1].nan_to_num()):
+            raise DoesNotApply(
+                f"{self.loss_name} gives two values for the same scores and labels: it is random or keeps a state"
+            )
+
+    @cached_property
+    def wide(self) -> torch.dtype:
+        """float64 where the loss takes it, else its own dtype: what it computes is recognised there."""
+        try:
+            taken = self.accepts(self.nature.link(self.sample_logits.double()), self.sample_labels)
+        except SubjectError:
+            taken = False
+        return torch.float64 if taken else self.dtype
+
+
+def as_loss(subject: Subject | LossSubject) -> LossSubject:
+    """The loss under check: the subject itself, or the loss of a model, made once."""
+    if isinstance(subject, LossSubject):
+        return subject
+    return subject.remember("loss", lambda: LossSubject.of_model(subject))
+
+
+def _name(loss: Any) -> str:
+    """How a loss is called in a sentence."""
+    function = getattr(loss, "func", loss)
+    return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
+def source_of(loss: Any) -> str:
+    """The user's code of a loss, "" where it has none: what is meant is read from it, never what is right."""
+    function = getattr(loss, "func", loss)
+    try:
+        return inspect.getsource(type(function) if isinstance(function, nn.Module) else inspect.unwrap(function))
+    except (OSError, TypeError):
+        return ""

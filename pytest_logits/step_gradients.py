@@ -1,0 +1,194 @@
+"""What a training step of the user's pulls the logits towards, held against the pull of the registered loss.
+
+The step's own loss gives each row of logits a gradient. Rows with the same target may share a factor (class weights,
+a scale, a mean over another number), so within a target the gradient of a known loss is recognised by what is left of
+it when its best multiple is taken off. A loss that is the registered one behind an activation, of another class, or
+with its sign turned leaves nothing but rounding; another loss leaves something, and then nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_logits.finding import Location
+from pytest_logits.locate import at, record
+from pytest_logits.own_training import OwnTraining, Pulled
+from pytest_logits.regions import Region, confine
+from pytest_logits.subject import Subject
+
+# What may be left, as a share of the gradient: float32 rounds a softmax's gradient at 1e-6, half precision at 4e-3.
+EXACT, COARSE = 1e-3, 2e-2
+# To say that the registered loss is another one, this many times as much must be left of it.
+APART = 10
+# Classes that a step may be training towards in place of the row's own.
+MOST_CLASSES = 32
+ACTIVATIONS: tuple[Region, ...] = ("simplex", "unit", "symmetric", "nonnegative")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Gradients as rows (R, W), with a number for each row's target, (R,)."""
+
+    gradient: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is left of the step's gradient after its best multiples of another are taken off, and their signs."""
+
+    left: float
+    positive: bool
+    negative: bool
+
+
+def is_reversed(subject: Subject, pulled: Iterable[Pulled]) -> bool:
+    """Whether every gradient seen is the registered loss's, turned round."""
+    seen = [p for p in pulled if p.gradient is not None and bool(p.gradient.any())]
+    fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
+    return bool(fits) and all(f is not None and f.negative and f.left < exact for f, exact in fits)
+
+
+def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
+    """Whether every gradient seen is the registered loss's own, or there is none to tell by."""
+    seen = [p for p in pulled if p.gradient is not None and bool(p.gradient.any())]
+    fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
+    return all(f is not None and f.positive and f.left < exact for f, exact in fits)
+
+
+def activation_in_step(subject: Subject, own: OwnTraining) -> Region | None:
+    """The activation that the step puts between the logits and the loss; None where there is none that is known.
+
+    Looked at are eight steps of a fresh copy, and one of a scattered copy, whose logits lie far apart.
+    """
+    if subject.nature.takes != "logits":
+        return None
+    return next((r for r in ACTIVATIONS if _explains(subject, own, partial(_behind, r))), None)
+
+
+def class_in_step(subject: Subject, own: OwnTraining) -> tuple[int, int] | None:
+    """A label, and the other class that the step trains rows with that label towards; None where it does not."""
+    if subject.nature.takes != "logits" or subject.nature.form != "categorical":
+        return None
+    classes = subject.num_classes
+    if classes > MOST_CLASSES:
+        return None
+    for shift in range(1, classes):
+        if _explains(subject, own, partial(_shifted, shift, classes)):
+            return 0, shift
+    return None
+
+
+def activation_place_in_step(subject: Subject, own: OwnTraining, region: Region) -> Location | None:
+    """The line of the step that calls the activation: the first call in it whose result is that of the logits."""
+    size = subject.sample_logits[:1].numel() * len(own.batches[0][1])
+    run, operations = record(lambda: own.run(1), size=size)
+    if not run.pulled:
+        return None
+    final = confine(region)(run.pulled[0].logits)
+    # A softmax by hand rounds otherwise than torch's.
+    found = (o for o in operations if o.values is not None and o.values.shape == final.shape)
+    operation = next((o for o in found if torch.allclose(o.values, final, rtol=1e-4, atol=1e-6)), None)
+    if operation is None or operation.place is None:
+        return None
+    return at(*operation.place, note=f"{operation.name}()")
+
+
+Gradient = Callable[[Subject, Tensor, Any], Tensor]
+
+
+def _explains(subject: Subject, own: OwnTraining, gradient: Gradient) -> bool:
+    seen = [p for p in _evidence(subject, own) if p.gradient is not None and bool(p.gradient.any())]
+    apart = False
+    for p in seen:
+        found, registered = _fit(subject, p, gradient), _fit(subject, p, _registered)
+        if found is None or registered is None or not found.positive or found.left >= _exact(p):
+            return False
+        apart = apart or registered.left > APART * _exact(p) or not registered.positive
+    return apart
+
+
+def _evidence(subject: Subject, own: OwnTraining) -> list[Pulled]:
+    def make() -> list[Pulled]:
+        return own.run(1, model=subject.scattered(1.0)).pulled + own.run(2).pulled
+
+    return subject.remember("step gradients", make)
+
+
+def _exact(pulled: Pulled) -> float:
+    return EXACT if pulled.logits.dtype in (torch.float32, torch.float64) else COARSE
+
+
+def _registered(subject: Subject, logits: Tensor, targets: Any) -> Tensor:
+    return _gradient(subject, logits, targets, lambda z: z)
+
+
+def _behind(region: Region, subject: Subject, logits: Tensor, targets: Any) -> Tensor:
+    return _gradient(subject, logits, targets, confine(region))
+
+
+def _shifted(shift: int, classes: int, subject: Subject, logits: Tensor, targets: Any) -> Tensor:
+    if isinstance(targets, Tensor) and not targets.is_floating_point():
+        inside = (targets >= 0) & (targets < classes)
+        targets = torch.where(inside, (targets + shift) % classes, targets)
+    return _gradient(subject, logits, targets, lambda z: z)
+
+
+def _gradient(subject: Subject, logits: Tensor, targets: Any, through: Callable[[Tensor], Tensor]) -> Tensor:
+    leaf = logits.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        (found,) = torch.autograd.grad(subject.loss_at(through(leaf), targets), leaf)
+    return found
+
+
+def _fit(subject: Subject, pulled: Pulled, gradient: Gradient) -> Fit | None:
+    """How the gradient explains what was seen; None where logits and targets cannot be put side by side."""
+    assert pulled.gradient is not None
+    try:
+        other = gradient(subject, pulled.logits, pulled.targets)
+    except Exception:
+        # The step may feed its loss with other targets than it was given.
+        return None
+    seen = _rows(subject, pulled.gradient, pulled.targets)
+    if seen is None:
+        return None
+    wanted = _rows(subject, other, pulled.targets)
+    assert wanted is not None
+    left, positive, negative = 0.0, True, True
+    for target in seen.targets.unique():
+        mine = seen.targets == target
+        u, c = seen.gradient[mine].double(), wanted.gradient[mine].double()
+        if not bool(u.any()):
+            continue
+        factor = float((u * c).sum() / c.square().sum().clamp_min(torch.finfo(torch.float64).tiny))
+        left = max(left, float((u - factor * c).norm() / u.norm()))
+        positive, negative = positive and factor > 0, negative and factor < 0
+    return Fit(left, positive, negative)
+
+
+def _rows(subject: Subject, gradient: Tensor, targets: Any) -> _Rows | None:
+    if not isinstance(targets, Tensor) or targets.ndim == 0 or len(targets) != len(gradient):
+        return None
+    if subject.nature.form == "bernoulli":
+        if targets.numel() != gradient.numel():
+            return None
+        columns = gradient.shape[1] if gradient.ndim > 1 else 1
+        column = torch.arange(gradient.numel()) % columns if gradient.ndim == 2 else torch.zeros(gradient.numel())
+        keys = torch.stack([targets.reshape(-1).double(), column.double()], dim=1)
+        return _Rows(gradient.reshape(-1, 1), keys.unique(dim=0, return_inverse=True)[1])
+    if gradient.ndim < 2:
+        return None
+    rows = gradient.movedim(1, -1).reshape(-1, gradient.shape[1])
+    if targets.shape == gradient.shape:
+        keys = targets.movedim(1, -1).reshape(-1, gradient.shape[1])
+    elif targets.shape == (gradient.shape[0], *gradient.shape[2:]):
+        keys = targets.reshape(-1, 1)
+    else:
+        return None
+    return _Rows(rows, keys.unique(dim=0, return_inverse=True)[1])

@@ -1,0 +1,48 @@
+"""The counterexample of a finding about a loss is as small as one can be: few rows, few classes, round numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.zoo.own_losses.entry import FaultyLoss
+from tests.zoo.own_losses.families import FAULTS, run
+from tests.zoo.own_losses.table import failures
+
+MOST_ROWS, MOST_CLASSES, LARGEST = 2, 3, 10
+# Quarters are round numbers; a finer one would be a draw that was not shrunk.
+PARTS = 4
+# What overflows does so at scores of its own, which are whole numbers.
+OVERFLOWS = "unstable_loss"
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, list):
+        for item in value:
+            yield from numbers(item)
+    else:
+        yield float(value)
+
+
+def example(fault: FaultyLoss) -> dict[str, Any]:
+    """The first counterexample with logits among the failures."""
+    found = [
+        dict(r.verdict.counterexample) for r in failures(run(fault)) if "logits" in (r.verdict.counterexample or {})
+    ]
+    return found[0] if found else {}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_counterexample_is_minimal(fault: FaultyLoss):
+    logits = example(fault).get("logits")
+    assert logits, "no counterexample with logits"
+    rows = len(logits)
+    assert rows <= MOST_ROWS
+    classes = len(logits[0]) if isinstance(logits[0], list) else 1
+    assert classes <= (fault.all_arguments.get("num_classes") or MOST_CLASSES)
+    found = list(numbers(logits))
+    assert all(x * PARTS == round(x * PARTS) for x in found), found
+    if fault.cause != OVERFLOWS:
+        assert max(map(abs, found)) <= LARGEST, found

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from pytest_logits.averages import average_of_others
+
+
+def settings(width: int, made: Callable[[Tensor], Tensor] = lambda z: z, *, hidden: int = 6) -> list[Tensor]:
+    """Scores of sixteen rows from eight random heads of ``width`` outputs."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(16, hidden, generator=rng)
+    return [made(16 * x @ torch.randn(hidden, width, generator=rng)) for _ in range(8)]
+
+
+def with_mean(z: Tensor) -> Tensor:
+    return torch.cat([z, z.mean(dim=1, keepdim=True)], dim=1)
+
+
+@pytest.mark.parametrize("width", [2, 4, 30, 999])
+def test_the_mean_of_the_others_is_found(width: int):
+    assert average_of_others(settings(width, with_mean)) == width
+
+
+@pytest.mark.parametrize("width", [3, 10, 20])
+def test_other_weights_are_found(width: int):
+    def made(z: Tensor) -> Tensor:
+        return torch.cat([0.2 * z[:, :1] + 0.8 * z[:, 1:2], z], dim=1)
+
+    assert average_of_others(settings(width, made)) == 0
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 6])
+@pytest.mark.parametrize("width", [2, 3, 10, 100, 1000])
+def test_free_scores_have_none(width: int, hidden: int):
+    assert average_of_others(settings(width, hidden=hidden)) is None
+
+
+@pytest.mark.parametrize("width", [3, 10, 100])
+@pytest.mark.parametrize("made", [lambda z: z.softmax(dim=1), torch.sigmoid, torch.relu, torch.round, torch.sign])
+def test_saturated_scores_have_none(width: int, made: Callable[[Tensor], Tensor]):
+    assert average_of_others(settings(width, made)) is None
+
+
+def test_a_masked_class_is_left_out():
+    def masked(z: Tensor) -> Tensor:
+        return torch.cat([with_mean(z), torch.full((len(z), 1), -torch.inf)], dim=1)
+
+    assert average_of_others(settings(4, masked)) == 4
+
+
+def test_weights_that_each_setting_has_of_its_own_are_none():
+    rng = torch.Generator().manual_seed(1)
+
+    def made(z: Tensor) -> Tensor:
+        share = torch.rand((), generator=rng)
+        return torch.cat([z, share * z[:, :1] + (1 - share) * z[:, 1:2]], dim=1)
+
+    assert average_of_others(settings(3, made)) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_coarse_scores_decide_nothing(dtype: torch.dtype):
+    assert average_of_others([scores.to(dtype) for scores in settings(4, with_mean)]) is None
+
+
+def test_no_rows_decide_nothing():
+    assert average_of_others([torch.zeros(0, 4)]) is None

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pytest_logits.stability import (
+    Precision,
+    bernoulli_rays,
+    bisected,
+    categorical_rays,
+    evaluate,
+    rounded_up,
+    smallest_overflow,
+)
+
+LABELS = torch.tensor([0, 1])
+FLOAT32 = Precision(torch.float32)
+
+
+def log_of_softmax(z: Tensor, y: Tensor) -> Tensor:
+    return F.nll_loss(torch.log(torch.softmax(z, dim=1)), y)
+
+
+def log_of_sum(z: Tensor, y: Tensor) -> Tensor:
+    return (torch.log(torch.exp(z).sum(dim=1)) - z.gather(1, y.unsqueeze(1)).squeeze(1)).mean()
+
+
+def margins(z: Tensor, y: Tensor) -> Tensor:
+    return z[:, 1] * (1 - 2 * y) + z[:, 0] * (2 * y - 1)
+
+
+def exponential(z: Tensor, y: Tensor) -> Tensor:
+    return torch.exp(margins(z, y)).mean()
+
+
+def barrier(z: Tensor, y: Tensor) -> Tensor:
+    return -torch.log(300 - margins(z, y)).mean()
+
+
+def found(loss: Callable[[Tensor, Tensor], Tensor], precision: Precision = FLOAT32, classes: int = 2, rows: int = 1):
+    return smallest_overflow(loss, F.cross_entropy, categorical_rays(LABELS[:rows], classes), precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype", "margin"),
+    [
+        # exp(-m) underflows at log(tiny) - log(2 / eps), and 1 / exp(-m) overflows before at log(max).
+        (log_of_softmax, torch.float32, math.log(torch.finfo(torch.float32).max)),
+        (log_of_softmax, torch.float64, math.log(torch.finfo(torch.float64).max)),
+        (log_of_softmax, torch.bfloat16, math.log(torch.finfo(torch.bfloat16).max)),
+        # The smallest float16 is 2**-24; 1 / 2**-16 is beyond the largest.
+        (log_of_softmax, torch.float16, 16 * math.log(2)),
+        # Two equal scores: the sum overflows a log(2) before.
+        (log_of_sum, torch.float32, math.log(torch.finfo(torch.float32).max) - math.log(2)),
+        (log_of_sum, torch.float64, math.log(torch.finfo(torch.float64).max) - math.log(2)),
+    ],
+)
+def test_the_margin_is_where_the_dtype_ends(loss: Callable[..., Tensor], dtype: torch.dtype, margin: float):
+    overflow = found(loss, Precision(dtype))
+    assert overflow is not None
+    assert overflow.margin == pytest.approx(margin, rel=4 * torch.finfo(dtype).eps + 1e-3)
+
+
+def test_the_margin_is_the_smallest_number_that_breaks():
+    overflow = found(log_of_softmax)
+    assert overflow is not None
+
+    def finite(margin: float) -> bool:
+        numbers = evaluate(log_of_softmax, overflow.ray.at(margin, torch.float32), overflow.ray.labels)
+        return numbers is not None and all(map(math.isfinite, numbers))
+
+    below = float(torch.nextafter(torch.tensor(overflow.margin), torch.tensor(0.0)))
+    assert not finite(overflow.margin)
+    assert finite(below)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("loss", [exponential, barrier, F.cross_entropy])
+def test_what_is_infinite_by_its_mathematics_is_no_overflow(loss: Callable[..., Tensor], dtype: torch.dtype):
+    # In float64 a barrier is not told from an overflow: no wider dtype says that it is one.
+    if (loss, dtype) != (barrier, torch.float64):
+        assert found(loss, Precision(dtype), rows=2) is None
+
+
+def test_a_gradient_that_is_infinite_at_zero_scores_is_found():
+    overflow = found(lambda z, y: F.cross_entropy(z, y) + torch.sqrt(z.square().sum()))
+    assert overflow is not None
+    assert overflow.margin == 0
+    assert math.isfinite(overflow.value)
+
+
+def test_a_loss_that_is_infinite_around_zero_too_is_none_at_zero():
+    assert found(lambda z, y: torch.log(-z.square().sum())) is None
+
+
+def test_a_loss_that_refuses_the_dtype_has_no_overflow():
+    def refusing(z: Tensor, y: Tensor) -> Tensor:
+        if z.dtype == torch.float16:
+            raise TypeError("no float16")
+        return log_of_softmax(z, y)
+
+    assert found(refusing, Precision(torch.float16)) is None
+    assert found(refusing) is not None
+
+
+def test_a_loss_that_refuses_float64_is_judged_by_what_it_is_below_the_margin():
+    def narrow(loss: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        def call(z: Tensor, y: Tensor) -> Tensor:
+            if z.dtype == torch.float64:
+                raise TypeError("no float64")
+            return loss(z, y)
+
+        return call
+
+    assert found(narrow(log_of_softmax)) is not None
+    assert found(narrow(exponential)) is None
+
+
+def test_scores_that_cannot_come_up_do_not_count():
+    rays = categorical_rays(LABELS, 2)
+
+    def within(most: float):
+        return smallest_overflow(
+            log_of_softmax,
+            F.cross_entropy,
+            rays,
+            precision=FLOAT32,
+            reaches=lambda z: float(z.abs().max()) <= most,
+        )
+
+    assert within(50) is None
+    assert within(200) is not None
+
+
+def test_autocast_computes_in_its_own_dtypes():
+    def product(z: Tensor, y: Tensor) -> Tensor:
+        # Autocast makes the product in bfloat16, where 1 - 1e-3 is 1.
+        p = (torch.sigmoid(margins(z, y)).unsqueeze(1) @ torch.full((1, 1), 1 - 1e-3).to(z)).squeeze(1)
+        return -torch.log(1 - p).mean()
+
+    plain = Precision(torch.float32)
+    mixed = Precision(torch.float32, autocast=True)
+    assert found(product, plain) is None
+    overflow = found(product, mixed)
+    assert overflow is not None
+    assert mixed.name == "float32 under torch.autocast"
+
+
+def test_rays_lie_as_they_say():
+    wrong, behind, ahead, high, low = categorical_rays(LABELS, 3)
+    assert wrong.at(5, torch.float32).tolist() == [[0, 5, 0], [0, 0, 5]]
+    assert behind.at(5, torch.float32).tolist() == [[-5, 0, 0], [0, -5, 0]]
+    assert ahead.at(5, torch.float32).tolist() == [[5, 0, 0], [0, 5, 0]]
+    assert high.at(5, torch.float16).tolist() == [[5, 5, 5]] * 2
+    assert low.at(5, torch.float16).dtype == torch.float16
+    against, towards = bernoulli_rays(LABELS, (2, 1))
+    assert against.at(2, torch.float32).tolist() == [[2], [-2]]
+    assert towards.at(2, torch.float32).tolist() == [[-2], [2]]
+    assert [row.labels.tolist() for row in wrong.rows()] == [[0], [1]]
+
+
+def test_rays_of_dense_scores_have_the_class_in_the_second_place():
+    (wrong, *_) = categorical_rays(torch.tensor([[0, 1]]), 2)
+    assert wrong.at(3, torch.float32).tolist() == [[[0, 3], [3, 0]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_bisection_ends_at_neighbouring_numbers(dtype: torch.dtype):
+    below, broken = bisected(lambda margin: margin > 100.3, 64.0, 128.0, dtype)
+    assert below <= 100.3 < broken
+    assert broken - below == pytest.approx(64 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(("margin", "shown"), [(0.0, 0.0), (88.7228, 89), (102.363, 110), (8.733, 8.8), (16.0, 16)])
+def test_a_margin_is_rounded_up_to_two_digits(margin: float, shown: float):
+    assert rounded_up(margin) == pytest.approx(shown)

@@ -1,0 +1,24 @@
+"""The whole zoo of losses, and how a loss of it is run."""
+
+from __future__ import annotations
+
+import pytest_logits
+from pytest_logits.finding import Result
+from tests.zoo.own_losses import binary, focal, masked, plain, robust, smoothed, traps, weighted, wrapped
+from tests.zoo.own_losses.entry import FaultyLoss, SoundLoss
+
+FAMILIES = (plain, focal, smoothed, weighted, masked, binary, robust, wrapped)
+FAULTS: tuple[FaultyLoss, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
+SOUND: tuple[SoundLoss, ...] = tuple(loss for family in FAMILIES for loss in family.SOUND)
+TRAPS: tuple[SoundLoss, ...] = traps.TRAPS
+
+_RUNS: dict[tuple[str, int], list[Result]] = {}
+
+
+def run(loss: FaultyLoss | SoundLoss, seed: int = 0) -> list[Result]:
+    """All checks of losses on one loss, in the order of the report. Run once, however many tests look at it."""
+    key = (loss.name, seed)
+    if key not in _RUNS:
+        arguments = loss.all_arguments if isinstance(loss, FaultyLoss) else loss.arguments
+        _RUNS[key] = list(pytest_logits.check_loss(loss.loss, name=loss.name, seed=seed, **arguments))
+    return _RUNS[key]
