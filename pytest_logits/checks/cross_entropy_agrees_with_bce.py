@@ -16,6 +16,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
@@ -32,7 +33,7 @@ LARGEST_BATCH = 4
     tags=("loss", "exact"),
     subjects=("model", "loss"),
 )
-def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
+def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     """The model's loss on two classes has the value and the gradient that the other parameterisation gives.
 
     CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing, soft targets,
@@ -64,12 +65,14 @@ def cross_entropy_agrees_with_bce(subject: Subject) -> Verdict:
         verdict = _compare(subject, exact)
     else:
         verdict, reference = _recognise(subject, two_columns=two)
-    if verdict.outcome != "passed" or reference is None:
+    if verdict.outcome != "passed" or reference is None or isinstance(subject, LossSubject):
         return verdict
     return _training_runs(subject) or _trained_by_both(subject, reference, verdict)
 
 
-def _draws(subject: Subject, magnitude: float, *, two_columns: bool) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+def _draws(
+    subject: Subject | LossSubject, magnitude: float, *, two_columns: bool
+) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     """Pairs of free scores in the shape of the model's, and labels."""
     trailing = subject.sample_logits.shape[1:]
     pairs = st.integers(1, LARGEST_BATCH).flatmap(
@@ -109,7 +112,7 @@ def _with_ignored(
 
 
 def _disagreement(
-    subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor
+    subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor
 ) -> dict[str, Any] | None:
     """The numbers where the user's loss is off its reference by more than rounding makes; None where it is not."""
     y = _shares(subject, reference, scores, labels)
@@ -133,14 +136,15 @@ def _disagreement(
     }
 
 
-def _shares(subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor) -> Tensor:
+def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor) -> Tensor:
     targets = subject.targets(labels, scores)
     return equivalence.shares(targets, labels, scores, two_columns=reference.two_columns)
 
 
-def _compare(subject: Subject, reference: equivalence.Reference) -> Verdict:
+def _compare(subject: Subject | LossSubject, reference: equivalence.Reference) -> Verdict:
     draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
-    if reference.two_columns and subject.spec.targets in (None, "index"):
+    encoding = subject.encoding if isinstance(subject, LossSubject) else subject.spec.targets
+    if reference.two_columns and encoding in (None, "index"):
         draws = _with_ignored(draws, reference.ignore_index)
     found = smallest(
         draws,
@@ -172,7 +176,7 @@ def _compare(subject: Subject, reference: equivalence.Reference) -> Verdict:
 
 
 def _cause_in_targets(
-    subject: Subject, reference: equivalence.Reference, scores: Tensor, labels: Tensor, *, value: float
+    subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor, *, value: float
 ) -> str | None:
     """What the targets are to blame for: outside [0, 1], or those of the other class."""
     kept = (labels == 0) | (labels == 1)
@@ -185,7 +189,7 @@ def _cause_in_targets(
     return "labels_out_of_range" if bool((targets > 1).any()) or swapped else None
 
 
-def _recognise(subject: Subject, *, two_columns: bool) -> tuple[Verdict, equivalence.Reference | None]:
+def _recognise(subject: Subject | LossSubject, *, two_columns: bool) -> tuple[Verdict, equivalence.Reference | None]:
     """What a loss of the user's own does, and its reference where it is one of the two and finite."""
     if subject.nature.takes in ("probabilities", "log_probabilities"):
         return not_applicable(
@@ -244,16 +248,16 @@ def _recognise(subject: Subject, *, two_columns: bool) -> tuple[Verdict, equival
     ), None
 
 
-def _shapes(subject: Subject) -> str:
+def _shapes(subject: Subject | LossSubject) -> str:
     logits = subject.sample_logits
     return against(logits, subject.targets(subject.sample_labels, logits))
 
 
-def _training_runs(subject: Subject) -> Verdict | None:
+def _training_runs(subject: Subject | LossSubject) -> Verdict | None:
     """Whole training runs, where the model is a generated one whose head and trunk are known."""
-    build = subject.build_generated
-    if build is None:
+    if isinstance(subject, LossSubject) or subject.build_generated is None:
         return None
+    build = subject.build_generated
     models: list[Callable[[], nn.Module]] = [lambda: build(2), lambda: build(1)]
     gaps = lockstep.training_gaps(
         models[0], models[1], subject.separable_batch().inputs, seed=subject.seed("training runs")

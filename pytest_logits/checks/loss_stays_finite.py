@@ -164,7 +164,13 @@ def _rays(loss: LossSubject) -> list[Ray]:
 
 def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
     rays = _rays(loss)
-    call, reference = _composed(loss), _reference(loss)
+    call, reference, own = _composed(loss), _reference(loss), Precision(loss.dtype)
+    if evaluate(call, rays[0].at(0.0, own.dtype), rays[0].labels) is None:
+        return not_applicable(f"{loss.loss_name} refuses a batch of two rows, on which it would be tried")
+    if loss.nature.takes == "unknown" and (own.dtype == torch.float64 or loss.wide != torch.float64):
+        return not_applicable(
+            f"what {loss.loss_name} takes is not known, and there is no wider dtype to say where it is infinite"
+        )
 
     def reaches(scores: Tensor) -> bool:
         if isinstance(subject, LossSubject):
@@ -177,7 +183,6 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
     def search(precision: Precision) -> Overflow | None:
         return smallest_overflow(call, reference, rays, precision=precision, reaches=reaches)
 
-    own = Precision(loss.dtype)
     torchs = known_nature(loss.loss_object) is not None
     found = None if torchs and own in HALVES else search(own)
     if found is not None:

@@ -8,7 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits import doubled
+import pytest_logits
+from pytest_logits import doubled, lockstep
+from pytest_logits.generated import GeneratedSubjects
+from pytest_logits.selection import selected_checks
+from pytest_logits.settings import PROFILES, Settings
 from tests.checks.planted import result_of
 from tests.zoo import sound
 
@@ -175,6 +179,24 @@ def test_ignored_rows_that_count_in_the_mean_are_found(monkeypatch: pytest.Monke
     assert -100 in result.verdict.counterexample["labels"]
 
 
+# Losses by themselves
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (nn.CrossEntropyLoss(), {"num_classes": 2}),
+        (nn.NLLLoss(ignore_index=3), {"num_classes": 2}),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0)), {"task": "binary"}),
+        (sound.bce_by_hand, {"task": "binary"}),
+    ],
+)
+def test_a_registered_loss_is_drawn_on_and_not_trained(loss: Any, arguments: dict[str, Any]):
+    (result,) = pytest_logits.check_loss(loss, select=[CHECK], **arguments)
+    assert result.outcome == "passed", result.verdict
+    assert "training" not in result.verdict.evidence
+
+
 # Training
 
 
@@ -241,3 +263,15 @@ def test_a_model_that_does_not_compute_in_float64_is_judged_by_the_drawn_batches
 def test_a_model_with_nothing_to_train_is_judged_by_the_drawn_batches():
     result = result_of(CHECK, lambda: sound.MLP(2).requires_grad_(False))
     assert result.verdict.evidence["training"] == "not compared: no parameter trains"
+
+
+@pytest.mark.parametrize("wrong", ["HEAD_STEP", "HEAD_DECAY"])
+def test_a_wrong_pairing_of_generated_heads_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch):
+    (check,) = selected_checks(select=[CHECK], ignore=[])
+    subjects = GeneratedSubjects(Settings(profile=PROFILES["quick"]))
+    assert subjects.decide(check).outcome == "passed"
+    monkeypatch.setattr(lockstep, wrong, 1.0)
+    verdict = subjects.decide(check)
+    assert verdict.outcome == "failed"
+    assert verdict.counterexample is not None
+    assert verdict.counterexample["gap"] > 1000 * lockstep.TRAINING_BOUND
