@@ -30,6 +30,7 @@ def main(count: int, seed: int) -> None:
     planted: collections.Counter[str] = collections.Counter()
     flagged: list[str] = []
     for position, classifier in enumerate(subjects(count, seed)):
+        before = sum(caught.values()), sum(planted.values())
         arguments = classifier.arguments
         if classifier.head == "classes" and position % 4 == 3:
             arguments["task"] = "multilabel"
@@ -45,7 +46,9 @@ def main(count: int, seed: int) -> None:
                 caught[cause] += 1
             else:
                 advised[cause] += "advice" in told
-                print(f"{'advised' if 'advice' in told else 'missed'} {cause} on {classifier!r}", flush=True)
+                print(f"{'advised of' if 'advice' in told else 'missed'} {cause}:")
+        here = sum(caught.values()) - before[0], sum(planted.values()) - before[1]
+        print(f"{here[0]} of {here[1]} on {classifier!r}", flush=True)
     total, right = sum(planted.values()), sum(caught.values())
     print(f"{'cause':40}{'planted':>9}{'caught':>9}{'advised':>9}")
     for cause in planted:

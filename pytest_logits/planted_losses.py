@@ -75,7 +75,7 @@ def loss_plants() -> Iterator[Plant]:
     )
     yield Plant(
         cause="prediction_disagrees_with_logits",
-        words="argmin; on one logit or several labels, a threshold of 0.5 on logits",
+        words="argmin; on one logit or several labels, scores below 0",
         make=_prediction,
         checks=("predictions_match_logits",),
     )
@@ -143,7 +143,7 @@ def _prediction(case: Case) -> Planted | None:
         scores = case.scores_of(called(model, x))
         if case.nature.form == "categorical":
             return scores.argmin(dim=1)
-        decided = (scores > 0.5).long()
+        decided = (scores < 0).long()
         return decided if case.task == "multilabel" or decided.ndim < 2 else decided.squeeze(1)
 
     return case.with_arguments(predict=predict)

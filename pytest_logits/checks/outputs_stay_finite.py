@@ -79,7 +79,12 @@ def _logits(subject: Subject, model: nn.Module, scale: float, count: int) -> Ten
 
 
 def _bad(logits: Tensor) -> Tensor:
-    """NaN, plus infinity, and minus infinity that is not a mask."""
+    """NaN, plus infinity, and minus infinity that is not a mask.
+
+    A mask leaves some class of the example; of dense scores a position may be masked as a whole.
+    """
     minus = logits == -torch.inf
     masked = minus.all(dim=0, keepdim=True).expand_as(logits)
+    if logits.ndim < 3:
+        masked = masked & ~masked.reshape(len(logits), -1).all(dim=1).view(-1, *(1 for _ in logits.shape[1:]))
     return ~logits.isfinite() & ~(minus & masked)

@@ -56,3 +56,38 @@ def test_overflow_on_raw_pixels_only_is_inconclusive():
 )
 def test_sound_twins_pass(function):
     assert result_of(CHECK, lambda: Applied(function), num_classes=3).outcome == "passed"
+
+
+class OneLogit(torch.nn.Linear):
+    """Minus infinity for every row: with a single score there is no class left that it could be a mask beside."""
+
+    def __init__(self, squeeze: bool) -> None:
+        super().__init__(10, 1)
+        self.squeeze = squeeze
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x) - torch.inf  # FAULT
+        return scores.squeeze(1) if self.squeeze else scores
+
+
+@pytest.mark.parametrize("squeeze", [True, False])
+def test_a_single_logit_of_minus_infinity_is_no_mask(squeeze: bool):
+    result = result_of(CHECK, lambda: OneLogit(squeeze), num_classes=2, task="binary")
+    assert (result.outcome, result.verdict.cause) == ("failed", "non_finite_values")
+
+
+def test_all_classes_at_minus_infinity_are_no_mask():
+    result = result_of(CHECK, lambda: Applied(lambda z: z - torch.inf), num_classes=3)
+    assert (result.outcome, result.verdict.cause) == ("failed", "non_finite_values")
+
+
+def test_a_position_of_dense_scores_may_be_masked():
+    def masked() -> torch.nn.Module:
+        class Net(torch.nn.Conv1d):
+            def forward(self, x: Tensor) -> Tensor:
+                return super().forward(x).masked_fill(torch.arange(6) == 5, -torch.inf)
+
+        return Net(3, 4, 1)
+
+    result = result_of(CHECK, masked, num_classes=4, input_shape=(3, 6))
+    assert result.outcome == "passed"
