@@ -44,7 +44,7 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     A loss that prefers another class at every margin is turned round: a minus too many, or the labels of other classes.
     One that does so in places pays less for some rows that are badly wrong than for rows that are nearly right.
 
-    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range.
+    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range, wrong_loss_weights (advice).
     """
     loss = as_loss(subject)
     loss.require_targets()

@@ -217,7 +217,7 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield TAGGED, "TagsBehindSoftmax", "softmax first", "softmax_before_bce_with_logits", tags_behind_softmax
     yield BRIER, "BrierAgainstTheBatch", "(N, 1) against (1, N)", broadcast, brier_against_the_batch
     yield DICE, "DiceScore", "1 - is missing", maximised, dice_score
-    yield DICE, "DiceOfScores", "scores for probabilities", "logits_into_bce_loss", dice_of_scores
+    yield DICE, "DiceOfScores", "scores for probabilities", "unbounded_loss", dice_of_scores
     yield DICE, "DiceOfSums", "the product of sums", broadcast, dice_of_sums
 
 
