@@ -105,10 +105,10 @@ def _roundings(terms: int) -> int:
     """r(n) of the module's docstring."""
     if terms < 2:
         return 0
-    block = 2 ** max(4, math.ceil(math.ceil(math.log2(terms)) / 4))
-    levels = 1
-    while block**levels < terms:
-        levels += 1
+    block = 1 << max(4, math.ceil(math.ceil(math.log2(terms)) / 4))
+    levels, reached = 1, block
+    while reached < terms:
+        levels, reached = levels + 1, reached * block
     return min(terms - 1, block * levels + LANES)
 
 
