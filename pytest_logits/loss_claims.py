@@ -201,6 +201,9 @@ def _over_classes(made: nn.CrossEntropyLoss | nn.NLLLoss, loss: LossSubject, sha
         return None
     weight = torch.ones(width, dtype=torch.float64) if made.weight is None else made.weight.detach().double()
     smoothing = float(getattr(made, "label_smoothing", 0.0))
+    if smoothing and bool((weight == 0).any()):
+        # A row whose weight is 0 still adds the other classes' shares, and nothing to what the mean divides by.
+        return None
     shares = (1 - smoothing) * torch.eye(width, dtype=torch.float64) + smoothing / width
     table, counted = shares * weight, weight.clone()
     inside = not soft and 0 <= made.ignore_index < width

@@ -26,8 +26,8 @@ def batches(
 ) -> st.SearchStrategy[Draw]:
     """Pairs of free scores and labels in the shapes that the loss takes, each score at most ``magnitude`` from 0.
 
-    They shrink to ``min_rows`` rows of 2 classes and to small integers. With ``many`` they come from a drawn seed, at up
-    to 1000 classes where the loss takes any number. ``dtype`` is the loss's own by default.
+    They shrink to ``min_rows`` rows of 2 classes and to small integers. With ``many`` they come from a drawn seed, at
+    up to 1000 classes where the loss takes any number. ``dtype`` is the loss's own by default.
     """
     shape, dtype = loss.trailing, dtype or loss.dtype
     width = shape[0] if shape else 1

@@ -58,7 +58,7 @@ IDS = [
 
 @pytest.mark.parametrize(("loss", "arguments"), FAMILY, ids=IDS)
 def test_a_loss_of_torch_with_any_arguments_passes(loss: nn.Module, arguments: dict[str, Any]):
-    result = check(loss, num_classes=1 if arguments.get("task") == "binary" else 3, **arguments)
+    result = check(loss, profile="quick", num_classes=1 if arguments.get("task") == "binary" else 3, **arguments)
     assert (result.outcome, result.verdict.measured[-5:]) == ("passed", " 1000")
 
 
