@@ -19,6 +19,7 @@ TEXT = table.PAGE.read_text(encoding="utf-8") if table.PAGE.is_file() else ""
 ROWS = rows_of(TEXT)
 # Which checks fail beside the first may depend on torch's arithmetic, so the rows are held where they were made.
 SAME_TORCH = torch.__version__.partition("+")[0] in TEXT
+HAS_PAGE = pytest.mark.skipif(not TEXT, reason=table.STALE)
 SEEDS = range(1, 5)
 # Every seventh loss for each of the other seeds, so that together they take most of the zoo.
 STRIDE = 7
@@ -52,7 +53,8 @@ def test_sound_loss_fails_nothing(loss: SoundLoss):
     results = run(loss)
     assert told(table.failures(results)) == []
     assert {r.check for r in results if r.outcome == "advice"} == set(loss.advice), told(results)
-    assert ROWS[loss.name] == (loss.name, loss.words, CLEAN), table.STALE
+    if SAME_TORCH:
+        assert ROWS[loss.name] == (loss.name, loss.words, CLEAN), table.STALE
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -64,10 +66,12 @@ def test_other_seeds_find_the_same(seed: int):
         assert told(table.failures(run(loss, seed))) == [], loss.name
 
 
+@HAS_PAGE
 def test_the_page_has_these_losses_and_no_others():
     assert set(ROWS) == {loss.name for loss in (*FAULTS, *SOUND, *TRAPS)}, table.STALE
 
 
+@HAS_PAGE
 def test_nine_in_ten_causes_are_right():
     assert {fault.name: ROWS[fault.name][3] for fault in FAULTS} == {
         f.name: OTHER if f.named else RIGHT for f in FAULTS
@@ -75,6 +79,7 @@ def test_nine_in_ten_causes_are_right():
     assert sum(not fault.named for fault in FAULTS) >= SHARE_RIGHT * len(FAULTS)
 
 
+@HAS_PAGE
 def test_the_page_is_what_its_rows_make():
     """Order, headings and the counts at the top."""
     assert table.page(ROWS, version_of(TEXT)) == TEXT, table.STALE

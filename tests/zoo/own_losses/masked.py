@@ -167,7 +167,6 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
 # What a loss that is pulled to another class, or to none, shows besides.
 ALSO = {
     "MaskedTheWrongWay": ("loss_rewards_mistakes",),
-    "TokensByAView": ("loss_rewards_mistakes",),
 }
 # Where what is computed fits another cause as well.
 NAMED = {"DenseDiceOfScores": "loss_rewards_mistakes"}

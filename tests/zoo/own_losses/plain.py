@@ -248,9 +248,7 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
 
 # What a loss that is pulled to another class, or to none, shows besides.
 ALSO = {
-    "GatheredOverRows": ("loss_rewards_mistakes",),
     "ShiftedLabels": ("loss_rewards_mistakes",),
-    "ScoreGatheredOverRows": ("loss_rewards_mistakes",),
 }
 
 FAULTS = tuple(

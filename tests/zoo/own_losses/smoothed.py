@@ -150,12 +150,6 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield DISTILLED, "DistilledTheWrongWay", "log-probabilities as targets", "unstable_loss", distilled_the_wrong_way
 
 
-# What a loss that is pulled to another class, or to none, shows besides.
-ALSO = {
-    "SmoothedOverColumns": ("loss_rewards_mistakes",),
-}
-
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
-    for twin, name, words, cause, loss in _rows()
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
 )
