@@ -35,7 +35,9 @@ def main(count: int, seed: int) -> None:
         if classifier.head == "classes" and position % 4 == 3:
             arguments["task"] = "multilabel"
         sound = pytest_logits.check_classifier(classifier.build, name="sound", seed=seed, **arguments)
-        flagged += [f"{r.check}: {r.verdict.cause}: {classifier!r}" for r in sound if r.outcome in ("failed", "error")]
+        wrong = [f"{r.check}: {r.verdict.cause}" for r in sound if r.outcome in ("failed", "error")]
+        flagged += wrong
+        print(*(f"without a fault: {told}" for told in wrong), sep="\n", end="\n" if wrong else "")
         for cause, plant in plants().items():
             found = plant(classifier.build, arguments)
             if found is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 import hypothesis
@@ -18,15 +17,7 @@ from pytest_logits import strategies as st
 MLP = nn.Linear(3, 2)
 
 
-def smallest(strategy: SearchStrategy[Any], shows_it: Callable[[Any], bool]) -> Any:
-    quiet = hypothesis.settings(
-        database=None,
-        deadline=None,
-        max_examples=1000,
-        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    return hypothesis.find(strategy, shows_it, settings=quiet, random=Random(0))
+Minimal = Callable[[SearchStrategy[Any], Callable[[Any], bool]], Any]
 
 
 # Batches.
@@ -51,18 +42,20 @@ FLAT = st.batches(input_shape=(3,), max_classes=4)
 @pytest.mark.parametrize(
     ("net", "size"), [(squeezes, 1), (mixes_rows, 2), (depends_on_the_last, 2)], ids=["squeeze", "mean", "last"]
 )
-def test_a_fault_of_batches_is_shown_by_the_smallest_batch(net: Callable[[Tensor], Tensor], size: int):
+def test_a_fault_of_batches_is_shown_by_the_smallest_batch(
+    net: Callable[[Tensor], Tensor], size: int, minimal: Minimal
+):
     def shows_it(batch: st.Batch) -> bool:
         together = net(batch.x)
         alone = [net(row) for row in batch.x.split(1)]
         return together.shape != (batch.size, 2) or not torch.allclose(together, torch.cat(alone), atol=1e-3)
 
-    found = smallest(FLAT, shows_it)
+    found = minimal(FLAT, shows_it)
     assert found == st.Batch(size=size, input_shape=(3,), num_classes=2, vocab_size=None, scale=1.0, seed=0)
 
 
-def test_a_fault_that_needs_a_large_input_keeps_the_scale_only():
-    found = smallest(FLAT, lambda batch: bool((torch.exp(batch.x) > 1e30).any()))
+def test_a_fault_that_needs_a_large_input_keeps_the_scale_only(minimal: Minimal):
+    found = minimal(FLAT, lambda batch: bool((torch.exp(batch.x) > 1e30).any()))
     assert (found.size, found.num_classes, found.scale) == (1, 2, 100.0)
 
 
@@ -90,27 +83,27 @@ def is_squashed(classifier: st.GeneratedClassifier) -> bool:
     ids=["any", "relu", "tanh", "batch", "dropout", "attention", "hidden", "width", "tokens"],
 )
 def test_a_fault_of_a_layer_is_shown_by_the_smallest_classifier_that_has_it(
-    shows_it: Callable[[st.GeneratedClassifier], bool], family: str, depth: int, width: int
+    shows_it: Callable[[st.GeneratedClassifier], bool], family: str, depth: int, width: int, minimal: Minimal
 ):
-    found = smallest(st.classifiers(), shows_it)
+    found = minimal(st.classifiers(), shows_it)
     assert (found.family, found.depth, found.width) == (family, depth, width)
     assert (found.num_classes, found.seed) == (2, 0)
 
 
-def test_a_classifier_and_a_batch_shrink_together():
+def test_a_classifier_and_a_batch_shrink_together(minimal: Minimal):
     pairs = hypothesis.strategies.tuples(st.classifiers(), st.batches(min_size=1))
 
     def shows_it(pair: tuple[st.GeneratedClassifier, st.Batch]) -> bool:
         classifier, batch = pair
         return bool(classifier.build()(classifier.batch(batch.size).x).squeeze().ndim < 2)
 
-    classifier, batch = smallest(pairs, shows_it)
+    classifier, batch = minimal(pairs, shows_it)
     assert (classifier.family, classifier.width, classifier.num_classes, batch.size) == ("linear", 1, 2, 1)
 
 
 @pytest.mark.parametrize("cause", ["softmax_before_cross_entropy", "frozen_parameters", "signed_targets"])
-def test_a_planted_cause_is_shown_by_the_smallest_classifier(cause: str):
-    found = smallest(st.faulty_classifiers(cause=cause), lambda faulty: faulty.build() is not None)
+def test_a_planted_cause_is_shown_by_the_smallest_classifier(cause: str, minimal: Minimal):
+    found = minimal(st.faulty_classifiers(cause=cause), lambda faulty: faulty.build() is not None)
     classifier = found.classifier
     assert (classifier.family, classifier.width, classifier.depth, classifier.num_classes) == ("linear", 1, 0, 2)
 
@@ -123,25 +116,25 @@ def focal(logits: Tensor, targets: Tensor) -> Tensor:
     return (-(p.log()) * (1 - p) ** 2).mean()
 
 
-def test_an_overflow_is_shown_by_two_classes_and_one_row():
+def test_an_overflow_is_shown_by_two_classes_and_one_row(minimal: Minimal):
     pairs = st.logits(max_magnitude=1000.0).flatmap(
         lambda z: hypothesis.strategies.tuples(
             hypothesis.strategies.just(z),
             st.labels(num_classes=z.shape[1], min_size=len(z), max_size=len(z)),
         )
     )
-    z, y = smallest(pairs, lambda pair: not bool(focal(*pair).isfinite()))
+    z, y = minimal(pairs, lambda pair: not bool(focal(*pair).isfinite()))
     assert z.shape == (1, 2)
     # exp(-103.98) is the half of the least float32 above 0.
     assert sorted(z.flatten().tolist()) in ([0.0, 104.0], [-104.0, 0.0])
     assert len(y) == 1
 
 
-def test_ignored_rows_shrink_to_one_of_two():
-    found = smallest(st.labels(num_classes=3, ignore_index=-100), lambda y: bool((y == -100).any()))
+def test_ignored_rows_shrink_to_one_of_two(minimal: Minimal):
+    found = minimal(st.labels(num_classes=3, ignore_index=-100), lambda y: bool((y == -100).any()))
     assert sorted(found.tolist()) == [-100, 0]
 
 
-def test_an_argument_of_a_loss_shrinks_alone():
-    found = smallest(st.losses(num_classes=2), lambda loss: loss.label_smoothing > 0)
+def test_an_argument_of_a_loss_shrinks_alone(minimal: Minimal):
+    found = minimal(st.losses(num_classes=2), lambda loss: loss.label_smoothing > 0)
     assert found == st.GeneratedLoss(name="cross_entropy", num_classes=2, label_smoothing=0.05)
