@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits import tolerances
-from pytest_logits.loss_forms import RowForm, bits_of, families, fit, parts
+from pytest_logits.loss_forms import OVER_CLASSES, RowForm, bits_of, families, fit, parts
 from pytest_logits.loss_rules import Probe, Rule, rule_of
 from pytest_logits.loss_subject import LossSubject
 
@@ -163,6 +163,9 @@ def claim_of(loss: LossSubject, trailing: tuple[int, ...] | None = None) -> Clai
         return float(loss.loss(scores, labels).detach())
 
     for family in families(loss.nature, width=width, multilabel=loss.multilabel):
+        if len(shape) > 1 and family not in OVER_CLASSES:
+            # Bits of dense scores have no one order of columns.
+            continue
         form = fit(
             of_row, family=family, trailing=shape, nature=loss.nature, multilabel=loss.multilabel, dtype=loss.wide
         )

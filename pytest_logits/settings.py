@@ -12,13 +12,15 @@ class Profile:
     """A budget.
 
     ``examples`` bounds what an exact property draws, ``classifiers`` how many generated classifiers are drawn, and
-    ``learning`` is a list of (step size, steps) that the training checks may try with Adam, in this order.
+    ``learning`` is a list of (step size, steps) that the training checks may try with Adam, in this order. With
+    ``both_losses`` a model of two classes is also trained by either parameterisation of its loss: 90 passes.
     """
 
     name: str
     examples: int
     classifiers: int
     learning: tuple[tuple[float, int], ...]
+    both_losses: bool = False
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -26,7 +28,13 @@ PROFILES: Mapping[str, Profile] = {
     for profile in (
         Profile(name="quick", examples=20, classifiers=2, learning=((1e-2, 30), (1e-3, 30))),
         Profile(name="standard", examples=60, classifiers=5, learning=((1e-2, 40), (1e-3, 70), (1e-4, 40))),
-        Profile(name="thorough", examples=400, classifiers=25, learning=((1e-2, 300), (1e-3, 300), (1e-4, 300))),
+        Profile(
+            name="thorough",
+            examples=400,
+            classifiers=25,
+            learning=((1e-2, 300), (1e-3, 300), (1e-4, 300)),
+            both_losses=True,
+        ),
     )
 }
 DEFAULT_PROFILE = "standard"

@@ -43,9 +43,10 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     is; what equals it with every row paired with every label is broadcast; what equals it on softmax or sigmoid
     outputs applies that activation itself. A loss that equals none of these claims nothing.
 
-    Whole training runs agree too. The model is trained in float64 with its own loss, and from the same weights with
-    the other parameterisation of it; both must stay together, but for what rounding makes. On generated classifiers
-    a one-logit head is trained beside the two-logit one, with twice its step and half its weight decay.
+    Whole training runs agree too. With the profile thorough the model is trained in float64 with its own loss, and
+    from the same weights with the other parameterisation of it; both must stay together, but for what rounding makes.
+    On generated classifiers a one-logit head is trained beside the two-logit one, with twice its step and half its
+    weight decay.
 
     Causes: unstable_loss, signed_targets, broadcast_targets, softmax_before_cross_entropy,
     sigmoid_before_bce_with_logits.
@@ -67,7 +68,8 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
         verdict, reference = _recognise(subject, two_columns=two)
     if verdict.outcome != "passed" or reference is None or isinstance(subject, LossSubject):
         return verdict
-    return _training_runs(subject) or _trained_by_both(subject, reference, verdict)
+    runs = _training_runs(subject)
+    return runs or (_trained_by_both(subject, reference, verdict) if subject.settings.profile.both_losses else verdict)
 
 
 def _draws(

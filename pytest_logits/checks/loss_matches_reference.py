@@ -83,8 +83,8 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
             )
     if claim is None:
         return passed(
-            f"{loss.loss_name} is no form of cross entropy, NLL or BCE, so no value is asked of it; it has a gradient, "
-            "and its labels have an effect",
+            f"{loss.loss_name} is not recognised as a form of cross entropy, NLL or BCE on scores of this shape, so no "
+            "value is asked of it; it has a gradient, and its labels have an effect",
             evidence={"recognised_as": None},
         )
     if claim.rule.kind not in JOINED or not claim.form.exact:

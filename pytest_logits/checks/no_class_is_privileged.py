@@ -20,8 +20,8 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
-# So many settings more may have all their rows tied, as a clamp ties them.
-TIED = 12
+# Settings in which all rows are tied, as a clamp ties them, tell nothing; more than these are not looked at.
+MOST_SETTINGS = 40
 # Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
 HARD = 10.0
 # Each is looked at by itself.
@@ -53,7 +53,7 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     behind = _behind(scores)
     if behind:
         certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-        while len(settings) < certain + TIED and not _told(settings, behind, certain):
+        while len(settings) < MOST_SETTINGS and not _told(settings, behind, certain):
             settings.append(_scores(subject, len(settings)))
         scores = torch.cat(settings)
         behind = {c: d for c, d in _behind(scores).items() if _told(settings, {c: d}, certain)}

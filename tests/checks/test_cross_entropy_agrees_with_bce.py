@@ -200,6 +200,14 @@ def test_a_registered_loss_is_drawn_on_and_not_trained(loss: Any, arguments: dic
 # Training
 
 
+def trained(model: Any, **arguments: Any) -> Any:
+    return result_of(CHECK, model, profile="thorough", **arguments)
+
+
+def test_only_the_thorough_profile_trains_a_registered_model():
+    assert "training" not in result_of(CHECK, lambda: sound.MLP(2)).verdict.evidence
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -211,7 +219,7 @@ def test_a_registered_loss_is_drawn_on_and_not_trained(loss: Any, arguments: dic
     ids=["plain", "weights", "by hand", "frozen"],
 )
 def test_a_model_is_trained_by_both_losses(arguments: dict[str, Any]):
-    result = result_of(CHECK, lambda: sound.MLP(2), **arguments)
+    result = trained(lambda: sound.MLP(2), **arguments)
     training = result.verdict.evidence["training"]
     assert set(training) == {"weight decay", "momentum", "adam"}
     # A linear layer or two: a few roundings of float64, and ten steps.
@@ -222,7 +230,7 @@ def test_a_model_is_trained_by_both_losses(arguments: dict[str, Any]):
 @pytest.mark.parametrize("factory", [lambda: sound.CNN(2), lambda: sound.LSTM(2), lambda: sound.Transformer(2)])
 def test_dropout_and_batch_norm_train_alike(factory: Any):
     arguments = sound.IMAGE if isinstance(factory(), sound.CNN) else sound.TOKENS
-    result = result_of(CHECK, factory, **{"input_shape": None, **arguments})
+    result = trained(factory, **{"input_shape": None, **arguments})
     assert result.outcome == "passed"
     assert set(result.verdict.evidence["training"]) == {"weight decay", "momentum", "adam"}
 
@@ -235,7 +243,7 @@ class ByDtype(nn.Module):
 
 
 def test_a_loss_that_is_another_one_in_training_is_found_at_the_first_step():
-    result = result_of(CHECK, lambda: sound.MLP(2), loss=ByDtype())
+    result = trained(lambda: sound.MLP(2), loss=ByDtype())
     assert result.outcome == "failed"
     assert result.verdict.counterexample is not None
     assert result.verdict.counterexample["step"] == 1
@@ -254,14 +262,14 @@ class FloatOnly(sound.MLP):
 
 @pytest.mark.parametrize(("model", "why"), [(Narrow, "another dtype"), (FloatOnly, "raises RuntimeError")])
 def test_a_model_that_does_not_compute_in_float64_is_judged_by_the_drawn_batches(model: Any, why: str):
-    result = result_of(CHECK, lambda: model(2))
+    result = trained(lambda: model(2))
     assert result.outcome == "passed"
     assert why in result.verdict.evidence["training"]
     assert "training" not in result.verdict.measured
 
 
 def test_a_model_with_nothing_to_train_is_judged_by_the_drawn_batches():
-    result = result_of(CHECK, lambda: sound.MLP(2).requires_grad_(False))
+    result = trained(lambda: sound.MLP(2).requires_grad_(False))
     assert result.verdict.evidence["training"] == "not compared: no parameter trains"
 
 
