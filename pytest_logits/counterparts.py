@@ -187,21 +187,36 @@ class Counterparts:
         )
 
     def different_losses(self) -> Difference | None:
-        """The registered losses of the two, on all rows of the batch, and on the first row of each class."""
-        left, right = (evaluating(model) for model in self.pair())
+        """The registered losses of the two, on all rows of the batch, and on the first row of each class.
+
+        A loss of the whole output is asked for all rows only: what else it holds has those.
+        """
+        sides = list(zip((self.left, self.right), map(evaluating, self.pair()), strict=True))
         with torch.no_grad():
-            a, b = (s.logits_of(m, self.inputs) for s, m in ((self.left, left), (self.right, right)))
-        flat = self.labels.reshape(len(self.labels), -1)[:, 0]
-        for rows in ([*range(len(flat))], *([int((flat == c).nonzero()[0])] for c in flat.unique())):
-            values = [float(s.loss(z[rows], self.labels[rows])) for s, z in ((self.left, a), (self.right, b))]
-            # Targets and weights may be constants in float32: they err by 2**-24, and are multiplied by the scores.
-            bound = FACTOR * NOISE * len(rows) * (1 + abs(values[0])) * (1 + float(a[rows].abs().max()))
-            # A class without weight, alone, is a mean over nothing in both.
-            if values[0] == values[1] or (math.isnan(values[0]) and math.isnan(values[1])):
-                continue
-            if not abs(values[0] - values[1]) <= bound:
-                return Difference(what="the loss", rows=rows, left=values[0], right=values[1], bound=bound)
+            outputs = [subject.forward(model, self.inputs) for subject, model in sides]
+            scores = [subject.extract(output) for (subject, _), output in zip(sides, outputs, strict=True)]
+            whole = [s.loss_of(o, z, self.labels) for (s, _), o, z in zip(sides, outputs, scores, strict=True)]
+            found = self._difference(whole, [*range(len(self.labels))], scores[0])
+            if found is not None or any(subject.spec.loss_takes == "output" for subject, _ in sides):
+                return found
+            flat = self.labels.reshape(len(self.labels), -1)[:, 0]
+            for rows in ([int((flat == c).nonzero()[0])] for c in flat.unique()):
+                single = [s.loss(z[rows], self.labels[rows]) for (s, _), z in zip(sides, scores, strict=True)]
+                found = self._difference(single, rows, scores[0])
+                if found is not None:
+                    return found
         return None
+
+    def _difference(self, losses: Sequence[Tensor], rows: list[int], scores: Tensor) -> Difference | None:
+        left, right = (float(value) for value in losses)
+        # A class without weight, alone, is a mean over nothing in both.
+        if left == right or (math.isnan(left) and math.isnan(right)):
+            return None
+        # Targets and weights may be constants in float32: they err by 2**-24, and are multiplied by the scores.
+        bound = FACTOR * NOISE * len(rows) * (1 + abs(left)) * (1 + float(scores[rows].abs().max()))
+        if abs(left - right) <= bound:
+            return None
+        return Difference(what="the loss", rows=rows, left=left, right=right, bound=bound)
 
     def settle_mode(self) -> None:
         """Train in eval mode where the two draw other random numbers in train mode, as dropout elsewhere does."""

@@ -4,7 +4,8 @@ One row at a time, a loss over classes that applies an activation itself is ``a 
 ``b * mean_k CE_k(s * f(t * z))``: ``a`` holds the class weight and the reduction, ``b`` label smoothing, ``s`` and
 ``t`` are temperatures, one of them 1, ``f`` is the activation. On drawn logits these few numbers are fitted, and held
 against other draws. A loss that fits without an activation has none. ``b`` is not negative, so that the mean absolute
-error of probabilities, which is sound, fits none of them.
+error of probabilities, which is sound, fits none of them. An activation that leaves the loss a floor of less than a
+twentieth of its value at equal scores, such as 10 tanh(z), is a design.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_logits.losses import Form, LossFunction
+from pytest_logits.regions import is_material
 
 FITTED, HELD_OUT = 12, 8
 # What the fit may be off on other draws, relative to how much the loss varies: float32 rounds a loss of 10 at 1e-6.
@@ -24,6 +26,7 @@ OFF = 1e-3
 SCALES = tuple(10 ** (exponent / 8) for exponent in range(-8, 17))
 REFINED = 24
 FOCAL = (1.0, 2.0, 3.0, 5.0)
+CLAMPS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -47,7 +50,12 @@ def activation_inside(
     if over_batch is not None:
         return over_batch
     scores = [(2 * torch.randn((1, *trailing), generator=rng)).to(dtype) for _ in range(FITTED + HELD_OUT)]
-    found = {_cause(loss, scores, labels, form) for labels in _labels(trailing, form, multilabel=multilabel)}
+    found: set[str] = set()
+    for labels in _labels(trailing, form, multilabel=multilabel):
+        cause = _cause(loss, scores, labels, form)
+        if cause is None:
+            return None
+        found.add(cause)
     return found.pop() if len(found) == 1 else None
 
 
@@ -65,7 +73,7 @@ def _labels(trailing: tuple[int, ...], form: Form, *, multilabel: bool) -> Itera
 
 def _cause(loss: LossFunction, scores: list[Tensor], labels: Tensor, form: Form) -> str | None:
     try:
-        values = torch.tensor([float(loss(z, labels)) for z in scores], dtype=torch.float64)
+        values = torch.tensor([float(loss(z, labels).detach()) for z in scores], dtype=torch.float64)
     except (RuntimeError, ValueError, IndexError):
         return None
     spread = float(values.std())
@@ -78,24 +86,59 @@ def _cause(loss: LossFunction, scores: list[Tensor], labels: Tensor, form: Form)
     def misfit(function: Activation) -> float:
         return _misfit(parts(function(stacked), labels), values) / spread
 
-    if _least_misfit(lambda z: z, misfit) < OFF:
+    if _fitting_scale(lambda z: z, misfit) is not None:
         return None
+    width = stacked.shape[1] if wide else 2
     suffix = "cross_entropy" if form == "categorical" else "bce_with_logits"
-    candidates: dict[str, list[Activation]] = {f"sigmoid_before_{suffix}": [torch.sigmoid]}
+    # With each activation, by how much it lets the true score lead at most. Scores of no less than 0 leave BCE a floor
+    # of log 2 for every label of 0, and rows that relu makes 0 have no gradient: no lead changes that.
+    positive = 1.0 if form == "categorical" else 0.0
+    candidates: dict[str, list[tuple[Activation, float]]] = {f"sigmoid_before_{suffix}": [(torch.sigmoid, positive)]}
     if wide:
-        candidates[f"softmax_before_{suffix}"] = [lambda z: F.softmax(z, dim=1)]
-    candidates["bounded_logits"] = [torch.tanh, torch.relu]
-    for cause, activations in candidates.items():
-        for activation in activations:
-            if _least_misfit(activation, misfit) < OFF:
-                return cause
-            if form == "categorical" and _is_focal(activation(stacked), labels, values, spread):
-                return cause
+        candidates[f"softmax_before_{suffix}"] = [(lambda z: F.softmax(z, dim=1), positive)]
+    candidates["bounded_logits"] = [(torch.tanh, 2.0), (torch.relu, 0.0)]
     if wide and form == "categorical":
-        probabilities = -F.softmax(stacked, dim=1).movedim(1, -1)[..., labels.flatten()[0]].reshape(len(values), -1)
-        if _misfit([probabilities.mean(dim=1)], values) / spread < OFF:
-            return "probabilities_into_nll_loss"
-    return None
+        candidates["bounded_logits"].append((lambda z: F.normalize(z, dim=1), math.sqrt(width / (width - 1))))
+    for cause, activations in candidates.items():
+        for activation, lead in activations:
+            scale = _fitting_scale(activation, misfit)
+            if scale is not None and _has_floor(scale * lead, width):
+                return cause
+            if _is_focal(stacked, activation(stacked), labels, values, spread, parts) and _has_floor(lead, width):
+                return cause
+    if any(misfit(lambda z, c=c: z.clamp(-c, c)) < OFF and _has_floor(2 * c, width) for c in CLAMPS):  # type: ignore[misc]
+        return "bounded_logits"
+    return _without_log(stacked, labels, values, spread, form)
+
+
+def _has_floor(lead: float, width: int) -> bool:
+    """Whether a true score that leads by no more leaves a floor worth a failure; 0 stands for a lead of any size."""
+    return lead == 0 or is_material(math.log1p((width - 1) * math.exp(-lead)), 0.0, math.log(width))
+
+
+def _without_log(stacked: Tensor, labels: Tensor, values: Tensor, spread: float, form: Form) -> str | None:
+    """Whether the loss is minus the probability itself, or a divergence of smoothed targets from it."""
+    if form == "bernoulli":
+        flat = stacked.reshape(len(stacked), -1)
+        true = torch.sigmoid(flat * (2 * labels.reshape(1, -1).to(flat.dtype) - 1)).mean(dim=1)
+    elif stacked.ndim > 1 and stacked.shape[1] > 1:
+        p = F.softmax(stacked, dim=1).movedim(1, -1)[..., labels.flatten()[0]]
+        true = p.reshape(len(values), -1).mean(dim=1)
+    else:
+        return None
+    if _misfit([-true], values) / spread < OFF:
+        return "probabilities_into_nll_loss"
+    if form == "bernoulli":
+        return None
+    # sum s log s - sum s p, with targets s of 1 - eps + eps/K and eps/K, is linear in p with the slope 1 - eps.
+    slope = float((values[0] - values[1]) / (true[1] - true[0]))
+    rest = (1 - slope) / stacked.shape[1]
+    if not 0 < rest < 0.5 / stacked.shape[1]:
+        return None
+    own = slope + rest
+    at_zero = own * math.log(own) + (stacked.shape[1] - 1) * rest * math.log(rest) - rest
+    off = (values - (at_zero - slope * true)).abs().max()
+    return "probabilities_into_nll_loss" if float(off) / spread < OFF else None
 
 
 def _over_classes(scores: Tensor, labels: Tensor) -> list[Tensor]:
@@ -129,36 +172,49 @@ def _misfit(parts: list[Tensor], values: Tensor) -> float:
     return best
 
 
-def _least_misfit(activation: Activation, misfit: Callable[[Activation], float]) -> float:
-    """Over temperatures on either side of the activation: none first, then a grid refined around its best."""
-    plain = misfit(activation)
-    if plain < OFF:
-        return plain
-    outer = _refined(lambda scale: misfit(lambda z: scale * activation(z)))
-    return outer if outer < OFF else min(outer, _refined(lambda scale: misfit(lambda z: activation(scale * z))))
+def _fitting_scale(activation: Activation, misfit: Callable[[Activation], float]) -> float | None:
+    """The temperature behind the activation with which the loss fits, 1 where it is before it; None where none fits.
+
+    None at all is tried first, then on either side a grid that is refined around its best.
+    """
+    if misfit(activation) < OFF:
+        return 1.0
+    error, scale = _refined(lambda scale: misfit(lambda z: scale * activation(z)))
+    if error < OFF:
+        return scale
+    return 1.0 if _refined(lambda scale: misfit(lambda z: activation(scale * z)))[0] < OFF else None
 
 
-def _refined(error: Callable[[float], float]) -> float:
+def _refined(error: Callable[[float], float]) -> tuple[float, float]:
+    """The least error found, and where."""
     errors = [error(scale) for scale in SCALES]
     best = min(range(len(SCALES)), key=errors.__getitem__)
     low, high = SCALES[max(best - 1, 0)], SCALES[min(best + 1, len(SCALES) - 1)]
-    least = errors[best]
+    least, at = errors[best], SCALES[best]
     for _ in range(REFINED):
         if least < OFF:
             break
         a, b = low ** (2 / 3) * high ** (1 / 3), low ** (1 / 3) * high ** (2 / 3)
         at_a, at_b = error(a), error(b)
-        least = min(least, at_a, at_b)
+        least, at = min((least, at), (at_a, a), (at_b, b))
         low, high = (low, b) if at_a < at_b else (a, high)
-    return least
+    return least, at
 
 
-def _is_focal(outputs: Tensor, labels: Tensor, values: Tensor, spread: float) -> bool:
-    """Whether the loss is (1 - p) ** gamma times cross entropy, of these outputs."""
-    each = _over_classes(outputs, labels)[0]
-    if outputs.ndim > 2:
+def _is_focal(
+    scores: Tensor,
+    outputs: Tensor,
+    labels: Tensor,
+    values: Tensor,
+    spread: float,
+    parts: Callable[[Tensor, Tensor], list[Tensor]],
+) -> bool:
+    """Whether the loss is (1 - p) ** gamma times the loss of these outputs, p being theirs or that of the scores."""
+    if outputs.ndim > 2 or (parts is _over_bits and outputs.numel() > len(outputs)):
         return False
-    return any(_misfit([(1 - torch.exp(-each)) ** gamma * each], values) / spread < OFF for gamma in FOCAL)
+    each = parts(outputs, labels)[0]
+    factors = [1 - torch.exp(-each), 1 - torch.exp(-parts(scores, labels)[0])]
+    return any(_misfit([factor**gamma * each], values) / spread < OFF for factor in factors for gamma in FOCAL)
 
 
 def _over_batch(
@@ -169,7 +225,7 @@ def _over_batch(
     labels = (torch.arange(rows) % trailing[0]).view(-1, *(1 for _ in dense)).expand(-1, *dense)
     draws = [(2 * torch.randn((rows, *trailing), generator=rng)).to(dtype) for _ in range(FITTED)]
     try:
-        values = [float(loss(scores, labels)) for scores in draws]
+        values = [float(loss(scores, labels).detach()) for scores in draws]
     except (RuntimeError, ValueError, IndexError):
         return None
     forms: tuple[Activation, ...] = (

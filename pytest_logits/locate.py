@@ -159,7 +159,7 @@ def pooled_from(subject: Subject) -> int:
     source = operation.source if operation is not None else None
     if source is None or bool((source < 0).any()):
         return 1
-    return max(1, source.numel() // final.numel())
+    return max(1, int(source.numel()) // int(final.numel()))
 
 
 def reshape_place(subject: Subject, count: int) -> Location | None:

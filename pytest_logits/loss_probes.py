@@ -128,19 +128,24 @@ class Probes:
         alike = all(abs(ratio - 1) > 0.02 and (ratio > 1) == (ratios[0] > 1) for ratio in ratios)
         return shown if jumps and alike else None
 
-    def grows_without_bound(self) -> tuple[float, float] | None:
-        """The loss where the true score leads by 500 and by 1000, where it falls by a fifth of that or more."""
+    def falls_without_end(self) -> tuple[str, float, float] | None:
+        """How the scores move, and the loss at 500 and 1000, where it is below 0 and falls by a fifth of that or more.
+
+        The true score leads, or all scores rise or fall together. No sound loss is helped without end by any of these.
+        """
         loss = self.loss
         if loss.nature.takes != "logits" and loss.nature.takes != "unknown":
             return None
-        found = []
-        for margin in (500.0, 1000.0):
-            labels = loss.labels_through(ROWS)
-            values = self.value(margin * toward(labels, loss.trailing, loss.wide), labels)
-            if values is None:
-                return None
-            found.append(values)
-        return (found[0], found[1]) if found[1] < 0 and found[1] - found[0] <= -100 else None
+        labels = loss.labels_through(ROWS)
+        leading = toward(labels, loss.trailing, loss.wide)
+        ways = {"the true score leads": leading}
+        if loss.trailing and loss.trailing[0] > 1 and not loss.multilabel:
+            ways |= {"all scores rise": torch.ones_like(leading), "all scores fall": -torch.ones_like(leading)}
+        for way, direction in ways.items():
+            at, further = self.value(500.0 * direction, labels), self.value(1000.0 * direction, labels)
+            if at is not None and further is not None and further < 0 and further - at <= -100:
+                return way, at, further
+        return None
 
     def weights_without_effect(self) -> str | None:
         """The name of class weights that take part in the loss and change nothing; None where there are none.
@@ -221,11 +226,9 @@ class Probes:
         for scores, labels in zip(self.scores, self.labels, strict=True):
             masked = labels.clone()
             if dense:
-                # Equal positions: leaving out some of them changes no mean.
-                scores = scores.flatten(2)[..., :1].expand(*scores.shape[:2], labels[0].numel()).reshape(scores.shape)
-                masked = labels.flatten(1)[:, :1].expand(ROWS, labels[0].numel()).reshape(labels.shape).clone()
-                wanted_scores, wanted_labels = scores, masked.clone()
-                masked.view(ROWS, -1)[::2, 0] = label
+                # The same positions of every row, so that a mean of the rows' means is the same as well.
+                masked[..., 0] = label
+                wanted_scores, wanted_labels = scores[..., 1:], labels[..., 1:]
             else:
                 masked[::2] = label
                 wanted_scores, wanted_labels = scores[1::2], labels[1::2]
@@ -237,7 +240,7 @@ class Probes:
             reached = gradient.movedim(1, -1).reshape(ROWS, out.shape[1], -1)[out]
             if float(reached.abs().max()) > 1e-9:
                 return found, wanted, "the scores of ignored rows have a gradient"
-            if not self.same(found, wanted) and (not dense or abs(found) < abs(wanted)):
+            if not self.same(found, wanted):
                 return found, wanted, "ignored rows are counted"
         return None
 

@@ -71,7 +71,7 @@ class Precision:
     @property
     def within(self) -> float:
         """The size of numbers that are well within the range."""
-        return float(torch.finfo(self.dtype).max) ** WITHIN
+        return math.pow(torch.finfo(self.dtype).max, WITHIN)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from pytest_logits.finding import Location
 from pytest_logits.locate import at, record
-from pytest_logits.own_training import OwnTraining, Pulled
+from pytest_logits.own_training import OwnTraining
 from pytest_logits.regions import Region, confine
+from pytest_logits.step_watch import Pulled
 from pytest_logits.subject import Subject
 
 # What may be left, as a share of the gradient: float32 rounds a softmax's gradient at 1e-6, half precision at 4e-3.
@@ -93,11 +94,13 @@ def activation_place_in_step(subject: Subject, own: OwnTraining, region: Region)
         return None
     final = confine(region)(run.pulled[0].logits)
     # A softmax by hand rounds otherwise than torch's.
-    found = (o for o in operations if o.values is not None and o.values.shape == final.shape)
-    operation = next((o for o in found if torch.allclose(o.values, final, rtol=1e-4, atol=1e-6)), None)
-    if operation is None or operation.place is None:
-        return None
-    return at(*operation.place, note=f"{operation.name}()")
+    for operation in operations:
+        values = operation.values
+        if values is None or values.shape != final.shape or operation.place is None:
+            continue
+        if torch.allclose(values, final, rtol=1e-4, atol=1e-6):
+            return at(*operation.place, note=f"{operation.name}()")
+    return None
 
 
 Gradient = Callable[[Subject, Tensor, Any], Tensor]

@@ -9,10 +9,12 @@ or bfloat16 in float32 and rounds its result, so v = u for float64 and float32 a
 operation on stored numbers errs by u of its result, or by half of the smallest subnormal where the result underflows.
 exp, log, log1p and sigmoid are taken to be good to 2 u of their result (1 ulp).
 
-A sum of n terms passes n - 1 roundings: its error is at most (n - 1) v sum|x|, in whichever order it is added. The
-order of torch's kernels over dim 1 of dense scores is one by one, and equal terms round to the same side, so this is
-reached to a fraction, not only in theory. In float16 and bfloat16 torch's nll_loss adds in the dtype itself, in blocks
-of 16 and then the blocks in the same way; a term then passes at most 16 ceil(log16 n) roundings of u instead.
+A sum of n terms that are added one by one has an error of at most (n - 1) v sum|x|, as each term passes at most n - 1
+roundings. So torch's kernels add over the classes of dense scores, and equal terms round to the same side, so this is
+reached to a fraction, not only in theory. Over rows torch adds in a cascade (cascade_sum, and the same in nll_loss):
+blocks of 16, or of 2**(log2(n) / 4) where that is more, then the blocks in the same way, in up to 16 lanes; a term
+passes at most r(n) = min(n - 1, 16 ceil(log16 n) + 16) roundings up to n = 65536. In float16 and bfloat16 nll_loss adds
+in the dtype itself, which costs r(n) u on top. Rows that a loop adds one by one are within this bound up to n = 49.
 
 Cross entropy of a row, with L = logsumexp(z), l_j = z_j - L and p_j = exp(l_j):
 
@@ -69,8 +71,8 @@ LEAST_LOG = -100.0
 # F.softplus is the identity above this.
 SOFTPLUS_LINEAR = 20.0
 SMALLEST_VARIANCE = 9.999999960041972e-13
-# nll_loss adds up blocks of so many terms.
-BLOCK = 16
+# A vectorised sum ends with so many partial sums, which are added one by one.
+LANES = 16
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,19 @@ class _Units:
     largest: float
 
     def summing(self, terms: int, *, stored: bool) -> float:
-        """The relative error of a sum; ``stored`` where partial sums are kept in the dtype itself."""
-        one_by_one = (terms - 1) * self.v
-        if not stored or self.u == self.v or terms < 2:
-            return one_by_one
-        levels = 1
-        while BLOCK**levels < terms:
-            levels += 1
-        return min(terms - 1, BLOCK * levels) * self.u + one_by_one
+        """The relative error of a sum over rows; ``stored`` where partial sums are kept in the dtype itself."""
+        return _roundings(terms) * (self.v + (self.u if stored and self.u != self.v else 0))
+
+
+def _roundings(terms: int) -> int:
+    """r(n) of the module's docstring."""
+    if terms < 2:
+        return 0
+    block = 1 << max(4, math.ceil(math.ceil(math.log2(terms)) / 4))
+    levels, reached = 1, block
+    while reached < terms:
+        levels, reached = levels + 1, reached * block
+    return min(terms - 1, block * levels + LANES)
 
 
 def _units(dtype: torch.dtype) -> _Units:
@@ -145,7 +152,7 @@ def cross_entropy_bound(
     off = unit.u * (3 * logs + 2 * normalised.abs() + 3 * math.log(classes) + 3) + (classes - 1) * unit.v
     tail = _by_softplus(z[:, 1:] - z[:, :1]) if classes == 2 else torch.zeros_like(normalised)
     # A product with a share adds u, a sum over several shares of a row adds as many v.
-    several = unit.summing(classes if label_smoothing or targets.is_floating_point() else 1, stored=False)
+    several = (classes - 1) * unit.v if label_smoothing or targets.is_floating_point() else 0.0
     rows = (shares * (off + tail + logs * (4 * unit.u + several))).sum(1)
     exact = (shares * logs).sum(1)
 

@@ -14,7 +14,9 @@ from torch import nn
 import pytest_logits
 from pytest_logits.causes import cause, cause_names
 from pytest_logits.finding import Result
-from pytest_logits.model_registry import isolated, registered_models
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.model import LossSpec
+from pytest_logits.model_registry import isolated, registered
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
@@ -36,15 +38,16 @@ ALSO: dict[str, set[tuple[str, str | None]]] = {
 
 
 def results_of(example: str, folder: Path) -> list[Result]:
-    """Every check on the one model that the example registers, run as the user's file that it stands for."""
+    """Every check on the one model or loss that the example registers, run as the user's file that it stands for."""
     file = folder / "example.py"
     file.write_text(example, encoding="utf-8")
     known: dict[str, Any] = {"torch": torch, "F": F, "nn": nn, "pytest_logits": pytest_logits, "__name__": "example"}
     with isolated():
         exec(compile(example, str(file), "exec"), known)
-        (spec,) = registered_models()
+        (spec,) = registered()
     settings = Settings(seed=DEFAULT_SEED, profile=PROFILES[DEFAULT_PROFILE])
-    subject = Subject(spec, settings)
+    by_itself = isinstance(spec, LossSpec)
+    subject = LossSubject.registered(spec, settings) if isinstance(spec, LossSpec) else Subject(spec, settings)
     return [
         run_check(
             check,
@@ -56,6 +59,7 @@ def results_of(example: str, folder: Path) -> list[Result]:
             rerun="",
         ).result
         for check in selected_checks()
+        if ("loss" if by_itself else "model") in check.subjects
     ]
 
 
@@ -85,7 +89,7 @@ def test_the_examples_differ_in_little(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_examples_fit_the_page(name: str):
     for example in (cause(name).bad, cause(name).good):
-        assert example.count("@pytest_logits.register(") == 1
+        assert len(re.findall(r"@pytest_logits\.register(_loss\b|\()", example)) == 1
         assert "import" not in example
         assert max(map(len, example.splitlines())) <= 116
 

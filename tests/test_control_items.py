@@ -101,6 +101,12 @@ def test_a_check_of_the_users_own_is_no_positive_control(net: pytest.Pytester):
     assert "logits::generated::three_classes" not in lines
 
 
+def test_a_sound_classifier_that_fails_is_told(net: pytest.Pytester, decides: Decides):
+    decides("evaluation_is_deterministic", lambda subject: Verdict(outcome="failed", measured="it is 3"))
+    text = told(run(net, "-k", "generated", RANDOM))
+    assert text == "sound generated classifiers: 1 check wrongly failed: evaluation_is_deterministic"
+
+
 def test_planted_faults_are_caught(net: pytest.Pytester, snapshot: Any):
     assert told(run(net, "-k", "control or generated")) == snapshot
 

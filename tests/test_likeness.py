@@ -87,13 +87,23 @@ def test_another_loss_is_a_change():
     assert not are_alike(subject(), subject(loss=nn.CrossEntropyLoss(label_smoothing=0.1)))
 
 
-def test_a_model_that_raises_is_like_one_that_raises_the_same():
-    def raising(error: type[Exception]) -> Callable[[], nn.Module]:
-        def change(z: Tensor) -> Tensor:
+def raising_on(rows: int, error: type[Exception]) -> Callable[[], nn.Module]:
+    def change(z: Tensor) -> Tensor:
+        if len(z) <= rows:
             raise error("own")
+        return z
 
-        return lambda: Net(change)
+    return lambda: Net(change)
 
-    assert are_alike(subject(raising(KeyError)), subject(raising(KeyError)))
-    assert not are_alike(subject(raising(KeyError)), subject(raising(ValueError)))
-    assert not are_alike(subject(), subject(raising(KeyError)))
+
+def test_two_models_may_raise_the_same():
+    assert are_alike(subject(raising_on(1, KeyError)), subject(raising_on(1, KeyError)))
+
+
+@pytest.mark.parametrize("other", [raising_on(0, KeyError), raising_on(1, ValueError)], ids=["nothing", "another"])
+def test_to_raise_something_else_is_a_change(other: Callable[[], nn.Module]):
+    assert not are_alike(subject(raising_on(1, KeyError)), subject(other))
+
+
+def test_of_two_that_only_raise_nothing_is_known():
+    assert not are_alike(subject(raising_on(16, KeyError)), subject(raising_on(16, KeyError)))

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits import own_training
+from pytest_logits import step_watch
 from pytest_logits.guard import preserved_state
 from pytest_logits.learning import learning_run
-from pytest_logits.own_training import MOST_BATCHES, OwnRun, OwnTraining, users_batches
+from pytest_logits.own_training import MOST_BATCHES, OwnTraining, users_batches
+from pytest_logits.step_watch import OwnRun
 from pytest_logits.subject import SubjectError
 from tests.test_subject import same, subject_of
 from tests.zoo import sound
@@ -168,9 +169,9 @@ def test_passes_are_counted():
 
 
 def test_only_so_many_numbers_are_watched(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(own_training, "WATCHED", 20)
+    monkeypatch.setattr(step_watch, "WATCHED", 20)
     assert [len(t) for t in trained(1).taken[0].given] == [3, 16]
-    monkeypatch.setattr(own_training, "WATCHED", 1)
+    monkeypatch.setattr(step_watch, "WATCHED", 1)
     assert [len(t) for t in trained(1).taken[0].given] == [3]
 
 

@@ -13,6 +13,7 @@ from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
+from pytest_logits.loss_probes import Probes, gathers_over_rows
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
@@ -44,7 +45,7 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     A loss that prefers another class at every margin is turned round: a minus too many, or the labels of other classes.
     One that does so in places pays less for some rows that are badly wrong than for rows that are nearly right.
 
-    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range.
+    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range, wrong_loss_weights (advice).
     """
     loss = as_loss(subject)
     loss.require_targets()
@@ -54,6 +55,10 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
         loss.require_function()
     if callable(loss.encoding):
         return not_applicable("targets= makes the targets, so which class is the true one is not known")
+    if gathers_over_rows(loss):
+        return not_applicable("labels index rows, see loss_matches_reference")
+    if len(loss.trailing) > 1 and Probes(loss).moves_labels():
+        return not_applicable("positions are held against the labels of others, see loss_matches_reference")
     copies = next((count for count in COPIES if _says_something(loss, count)), None)
     if copies is None:
         return not_applicable(f"{loss.loss_name} of rows with the same label does not depend on their scores")

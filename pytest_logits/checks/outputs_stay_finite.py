@@ -85,6 +85,8 @@ def _bad(logits: Tensor) -> Tensor:
     """
     minus = logits == -torch.inf
     masked = minus.all(dim=0, keepdim=True).expand_as(logits)
-    if logits.ndim < 3:
-        masked = masked & ~masked.reshape(len(logits), -1).all(dim=1).view(-1, *(1 for _ in logits.shape[1:]))
+    if logits.ndim < 2:
+        masked = torch.zeros_like(minus)
+    elif logits.ndim == 2:
+        masked = masked & ~masked.all(dim=1, keepdim=True)
     return ~logits.isfinite() & ~(minus & masked)

@@ -13,7 +13,7 @@ from pytest_logits.checks.loss_reaches_its_minimum import cause_of
 from pytest_logits.finding import Location, Proof, Verdict, counted, inconclusive, listed, not_applicable, passed
 from pytest_logits.learning import FALL, learning_run
 from pytest_logits.locate import definition
-from pytest_logits.own_training import OwnRun, OwnTraining
+from pytest_logits.own_training import OwnTraining
 from pytest_logits.parameters import survey
 from pytest_logits.step_gradients import (
     activation_in_step,
@@ -22,6 +22,7 @@ from pytest_logits.step_gradients import (
     follows_registered,
     is_reversed,
 )
+from pytest_logits.step_watch import OwnRun
 from pytest_logits.subject import Subject
 
 STEPS = 8

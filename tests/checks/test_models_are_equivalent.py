@@ -245,6 +245,22 @@ def test_other_losses_fail_with_what_they_are(loss: Any, other: Any, told: str):
     assert "the loss on" in result.verdict.measured
 
 
+class WithFeatures(Net):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.body(x)
+        return self.head(h), h
+
+
+def with_penalty(output: tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
+    return F.cross_entropy(output[0], targets) + 0.01 * output[1].square().mean()
+
+
+def test_a_loss_of_the_whole_output_gets_that_of_the_model():
+    arguments = {"loss": with_penalty, "loss_takes": "output"}
+    result = against(lambda: WithFeatures(2), lambda: WithFeatures(2), arguments, {**MULTI, **arguments})
+    assert result.outcome == "passed", result.verdict
+
+
 # The user's own optimizers
 
 

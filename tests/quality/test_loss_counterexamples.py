@@ -14,8 +14,21 @@ from tests.zoo.own_losses.table import failures
 MOST_ROWS, MOST_CLASSES, LARGEST = 2, 3, 10
 # Quarters are round numbers; a finer one would be a draw that was not shrunk.
 PARTS = 4
-# What overflows does so at scores of its own, which are whole numbers.
-OVERFLOWS = "unstable_loss"
+# One of each kind for which a batch of one row shows the fault.
+SHOWN_BY_ONE_ROW = (
+    "ClampedScores",
+    "FocalWeightedByP",
+    "SigmoidFocalOfSigmoid",
+    "DivergenceOfProbabilities",
+    "BCEWithoutLog",
+    "DiceOfScores",
+    "GeneralisedWithoutOne",
+    "TaylorOfP",
+    "MarginTurnedRound",
+    "HingeTurnedRound",
+    "BrierOfASum",
+    "LDAMOfPrediction",
+)
 
 
 def numbers(value: Any) -> Iterator[float]:
@@ -34,7 +47,7 @@ def example(fault: FaultyLoss) -> dict[str, Any]:
     return found[0] if found else {}
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.name in SHOWN_BY_ONE_ROW], ids=lambda fault: fault.name)
 def test_the_counterexample_is_minimal(fault: FaultyLoss):
     logits = example(fault).get("logits")
     assert logits, "no counterexample with logits"
@@ -44,5 +57,4 @@ def test_the_counterexample_is_minimal(fault: FaultyLoss):
     assert classes <= (fault.all_arguments.get("num_classes") or MOST_CLASSES)
     found = list(numbers(logits))
     assert all(x * PARTS == round(x * PARTS) for x in found), found
-    if fault.cause != OVERFLOWS:
-        assert max(map(abs, found)) <= LARGEST, found
+    assert max(map(abs, found)) <= LARGEST, found

@@ -13,15 +13,17 @@ from pytest_logits.finding import Result
 from tests.zoo.own_losses import table
 from tests.zoo.own_losses.entry import FaultyLoss, Loss, SoundLoss
 from tests.zoo.own_losses.families import FAULTS, SOUND, TRAPS, run
-from tests.zoo.table import CLEAN, RIGHT, fault_cells, rows_of, version_of
+from tests.zoo.table import CLEAN, OTHER, RIGHT, fault_cells, rows_of, version_of
 
 TEXT = table.PAGE.read_text(encoding="utf-8") if table.PAGE.is_file() else ""
 ROWS = rows_of(TEXT)
 # Which checks fail beside the first may depend on torch's arithmetic, so the rows are held where they were made.
 SAME_TORCH = torch.__version__.partition("+")[0] in TEXT
+HAS_PAGE = pytest.mark.skipif(not TEXT, reason=table.STALE)
 SEEDS = range(1, 5)
 # Every seventh loss for each of the other seeds, so that together they take most of the zoo.
 STRIDE = 7
+SHARE_RIGHT = 0.9
 
 
 def told(results: list[Result]) -> list[str]:
@@ -38,8 +40,8 @@ def lines_of(loss: Loss) -> range:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_is_found_with_its_cause_and_place(fault: FaultyLoss):
     failed = table.failures(run(fault))
-    assert [r.verdict.cause for r in failed[:1]] == [fault.cause], told(failed)
-    assert {r.verdict.cause for r in failed} == {fault.cause, *fault.also}, told(failed)
+    assert [r.verdict.cause for r in failed[:1]] == [fault.first], told(failed)
+    assert {r.verdict.cause for r in failed} == {fault.first, *fault.also}, told(failed)
     for place in (r.verdict.location for r in failed if r.verdict.location is not None):
         assert place.line in lines_of(fault.loss), place
     if SAME_TORCH:
@@ -51,23 +53,33 @@ def test_sound_loss_fails_nothing(loss: SoundLoss):
     results = run(loss)
     assert told(table.failures(results)) == []
     assert {r.check for r in results if r.outcome == "advice"} == set(loss.advice), told(results)
-    assert ROWS[loss.name] == (loss.name, loss.words, CLEAN), table.STALE
+    if SAME_TORCH:
+        assert ROWS[loss.name] == (loss.name, loss.words, CLEAN), table.STALE
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_other_seeds_find_the_same(seed: int):
     for fault in FAULTS[seed::STRIDE]:
         failed = table.failures(run(fault, seed))
-        assert [r.verdict.cause for r in failed[:1]] == [fault.cause], (fault.name, told(failed))
+        assert [r.verdict.cause for r in failed[:1]] == [fault.first], (fault.name, told(failed))
     for loss in (*SOUND, *TRAPS)[seed::STRIDE]:
         assert told(table.failures(run(loss, seed))) == [], loss.name
 
 
+@HAS_PAGE
 def test_the_page_has_these_losses_and_no_others():
     assert set(ROWS) == {loss.name for loss in (*FAULTS, *SOUND, *TRAPS)}, table.STALE
-    assert {row[3] for row in ROWS.values() if len(row) > len(table.SOUND_COLUMNS)} == {RIGHT}
 
 
+@HAS_PAGE
+def test_nine_in_ten_causes_are_right():
+    assert {fault.name: ROWS[fault.name][3] for fault in FAULTS} == {
+        f.name: OTHER if f.named else RIGHT for f in FAULTS
+    }
+    assert sum(not fault.named for fault in FAULTS) >= SHARE_RIGHT * len(FAULTS)
+
+
+@HAS_PAGE
 def test_the_page_is_what_its_rows_make():
     """Order, headings and the counts at the top."""
     assert table.page(ROWS, version_of(TEXT)) == TEXT, table.STALE

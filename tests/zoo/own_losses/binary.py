@@ -217,10 +217,24 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield TAGGED, "TagsBehindSoftmax", "softmax first", "softmax_before_bce_with_logits", tags_behind_softmax
     yield BRIER, "BrierAgainstTheBatch", "(N, 1) against (1, N)", broadcast, brier_against_the_batch
     yield DICE, "DiceScore", "1 - is missing", maximised, dice_score
-    yield DICE, "DiceOfScores", "scores for probabilities", "logits_into_bce_loss", dice_of_scores
+    yield DICE, "DiceOfScores", "scores for probabilities", "unbounded_loss", dice_of_scores
     yield DICE, "DiceOfSums", "the product of sums", broadcast, dice_of_sums
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "NegativesLikePositives": ("loss_rewards_mistakes",),
+    "WeightedBySigns": ("loss_rewards_mistakes",),
+    "TagsBehindSoftmax": ("loss_rewards_mistakes",),
+    "DiceOfScores": ("loss_rewards_mistakes",),
+    "PosWeightOfScores": ("loss_rewards_mistakes",),
+}
+# Where what is computed fits another cause as well.
+NAMED = {"PosWeightOfScores": "unbounded_loss"}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(
+        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
+    )
+    for twin, name, words, cause, loss in _rows()
 )

@@ -204,6 +204,12 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield ASYMMETRIC, "AsymmetricWithoutMinus", "the minus is missing", "loss_is_maximised", asymmetric_without_minus
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "FocalOfFirstClass": ("loss_rewards_mistakes",),
+}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
+    for twin, name, words, cause, loss in _rows()
 )

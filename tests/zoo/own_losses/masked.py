@@ -68,43 +68,52 @@ def tokens(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=1)
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -(picked * kept).sum() / kept.sum()
+    return -(picked * kept).sum(dim=1).sum() / kept.sum()
 
 
 def tokens_over_positions(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=-1)  # FAULT
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -(picked * kept).sum() / kept.sum()
+    return -(picked * kept).sum(dim=1).sum() / kept.sum()
 
 
 def tokens_mean_of_all(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=1)
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -(picked * kept).mean()  # FAULT
+    return -(picked * kept).sum(dim=1).mean() / kept.shape[1]  # FAULT
 
 
 def tokens_with_padding_as_class_zero(logits: Tensor, targets: Tensor) -> Tensor:
     kept = (targets != -100).to(logits)
     log_p = F.log_softmax(logits, dim=1)
     picked = log_p.gather(1, targets.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return -picked.sum() / kept.sum()  # FAULT
+    return -picked.sum(dim=1).sum() / kept.sum()  # FAULT
 
 
 def tokens_by_rows(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = logits.transpose(1, 2).reshape(-1, logits.shape[1])
-    return F.cross_entropy(rows, targets.reshape(-1))
+    batch, classes, length = logits.shape
+    rows = logits.transpose(1, 2).reshape(batch * length, classes)
+    return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
 def tokens_by_a_view(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = logits.reshape(-1, logits.shape[1])  # FAULT
-    return F.cross_entropy(rows, targets.reshape(-1))
+    batch, classes, length = logits.shape
+    rows = logits.reshape(batch * length, classes)  # FAULT
+    return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
 def tokens_shifted(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = logits.transpose(1, 2).roll(1, dims=1).reshape(-1, logits.shape[1])  # FAULT
-    return F.cross_entropy(rows, targets.reshape(-1))
+    batch, classes, length = logits.shape
+    rows = logits.transpose(1, 2).roll(1, dims=1).reshape(batch * length, classes)  # FAULT
+    return F.cross_entropy(rows, targets.reshape(batch * length))
+
+
+def tokens_time_first(logits: Tensor, targets: Tensor) -> Tensor:
+    batch, classes, length = logits.shape
+    rows = logits.permute(2, 0, 1).reshape(batch * length, classes)  # FAULT
+    return F.cross_entropy(rows, targets.reshape(batch * length))
 
 
 def dense_dice_and_ce(logits: Tensor, targets: Tensor) -> Tensor:
@@ -150,10 +159,21 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield TOKENS, "TokensMeanOfAll", "divided by all tokens", ignored, tokens_mean_of_all
     yield TOKENS, "PaddingAsClassZero", "padding is summed as class 0", ignored, tokens_with_padding_as_class_zero
     yield BY_ROWS, "TokensByAView", "a view for a transpose", "scores_out_of_order", tokens_by_a_view
+    yield BY_ROWS, "TokensTimeFirst", "(T, N, K) against (N, T)", "scores_out_of_order", tokens_time_first
     yield BY_ROWS, "TokensShifted", "scores of the token before", "scores_out_of_order", tokens_shifted
-    yield DENSE, "DenseDiceOfScores", "scores for probabilities", "logits_into_bce_loss", dense_dice_of_scores
+    yield DENSE, "DenseDiceOfScores", "scores for probabilities", "unbounded_loss", dense_dice_of_scores
 
+
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "MaskedTheWrongWay": ("loss_rewards_mistakes",),
+}
+# Where what is computed fits another cause as well.
+NAMED = {"DenseDiceOfScores": "loss_rewards_mistakes"}
 
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(
+        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
+    )
+    for twin, name, words, cause, loss in _rows()
 )

@@ -128,6 +128,12 @@ def from_exponentials(logits: Tensor, targets: Tensor) -> Tensor:
     return (log_total - true_score).mean()
 
 
+def score_gathered_over_rows(logits: Tensor, targets: Tensor) -> Tensor:
+    true_score = logits.gather(0, targets.unsqueeze(1)).squeeze(1)  # FAULT
+    log_total = torch.logsumexp(logits, dim=1)
+    return (log_total - true_score).mean()
+
+
 def terms_swapped(logits: Tensor, targets: Tensor) -> Tensor:
     true_score = logits.gather(1, targets.unsqueeze(1)).squeeze(1)
     log_total = torch.logsumexp(logits, dim=1)
@@ -225,6 +231,13 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield BY_GATHER, "ErrorRate", "the error rate, which is a step function", detached_graph, error_rate
     yield BY_GATHER, "ClippedFromBelow", "a clamp on the wrong side of 0", detached_graph, clipped
     yield FROM_LOGSUMEXP, "FromExponentials", "log(sum(exp))", "unstable_loss", from_exponentials
+    yield (
+        FROM_LOGSUMEXP,
+        "ScoreGatheredOverRows",
+        "the true score by gather with dim=0",
+        "gather_over_wrong_dim",
+        score_gathered_over_rows,
+    )
     yield FROM_LOGSUMEXP, "TermsSwapped", "the true score less logsumexp", maximised, terms_swapped
     yield BY_ONE_HOT, "MeanOverClasses", "mean over N * K: a factor of 1/K", reduction, mean_over_classes
     yield BY_ONE_HOT, "SummedOverRows", "the sum over N divided by K", reduction, summed_over_rows
@@ -233,6 +246,12 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield NLL_MODULE, "NothingAndNLL", "scores and NLLLoss", "logits_into_nll_loss", NothingAndNLL()
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "ShiftedLabels": ("loss_rewards_mistakes",),
+}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
+    for twin, name, words, cause, loss in _rows()
 )

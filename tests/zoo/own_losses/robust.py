@@ -231,7 +231,7 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield PENALISED, "UnstableEntropy", "p log(p)", unstable, with_unstable_entropy
     yield MARGIN, "MarginByExponentials", "log(sum(exp))", unstable, additive_margin_by_exponentials
     yield MARGIN, "MarginTurnedRound", "the scores with the wrong sign", maximised, additive_margin_turned_round
-    yield MARGIN, "MarginMean", "mean for sum over classes", "wrong_reduction", additive_margin_over_everything
+    yield MARGIN, "MarginMean", "mean for sum over classes", "unbounded_loss", additive_margin_over_everything
     yield HINGE, "HingeTurnedRound", "the true score less the others", maximised, hinge_turned_round
     yield HINGE, "HingeWithoutClamp", "no clamp: no least value", "unbounded_loss", hinge_without_clamp
     yield HINGE, "HingeClampedAbove", "clamp(max=0)", "unbounded_loss", hinge_clamped_above

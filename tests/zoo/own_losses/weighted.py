@@ -212,6 +212,17 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield ADJUSTED, "AdjustedByAProduct", "times log prior", maximised, adjusted_by_a_product
 
 
+# What a loss that is pulled to another class, or to none, shows besides.
+ALSO = {
+    "ClassBalancedByLog": ("loss_is_maximised",),
+    "LDAMSelfTaught": ("loss_rewards_mistakes",),
+}
+# Where what is computed fits another cause as well.
+NAMED = {"LDAMOfPrediction": "loss_rewards_mistakes", "LDAMSelfTaught": "labels_out_of_range"}
+
 FAULTS = tuple(
-    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin) for twin, name, words, cause, loss in _rows()
+    FaultyLoss(
+        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
+    )
+    for twin, name, words, cause, loss in _rows()
 )
