@@ -201,21 +201,27 @@ def _over_classes(made: nn.CrossEntropyLoss | nn.NLLLoss, loss: LossSubject, sha
         return None
     weight = torch.ones(width, dtype=torch.float64) if made.weight is None else made.weight.detach().double()
     smoothing = float(getattr(made, "label_smoothing", 0.0))
+    if smoothing and bool((weight == 0).any()):
+        # A row whose weight is 0 still adds the other classes' shares, and nothing to what the mean divides by.
+        return None
     shares = (1 - smoothing) * torch.eye(width, dtype=torch.float64) + smoothing / width
     table, counted = shares * weight, weight.clone()
     inside = not soft and 0 <= made.ignore_index < width
     if inside:
         table[made.ignore_index], counted[made.ignore_index] = 0.0, 0.0
+    weighted = not soft and (made.weight is not None or inside)
+    rule = Rule(kind="weighted mean", weights=counted) if weighted else Rule(kind="mean")
+    if made.reduction != "mean":
+        rule = Rule(kind="sum" if made.reduction == "sum" else "rows")
+    elif weighted:
+        # A weighted mean of one row has no weight of its own left.
+        table = (table / counted.unsqueeze(1)).nan_to_num(0.0, 0.0)
     form = RowForm(
         family="NLL" if isinstance(made, nn.NLLLoss) else "cross entropy",
         table=table,
         constant=torch.zeros(width, dtype=torch.float64),
         labels=tuple(range(width)),
     )
-    weighted = not soft and (made.weight is not None or inside)
-    rule = Rule(kind="weighted mean", weights=counted) if weighted else Rule(kind="mean")
-    if made.reduction != "mean":
-        rule = Rule(kind="sum" if made.reduction == "sum" else "rows")
     return Claim(form=form, rule=rule, known=True, ignored=None if soft else made.ignore_index)
 
 

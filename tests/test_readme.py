@@ -35,7 +35,7 @@ def test_shown_output_is_the_output_of_a_run(pytester: pytest.Pytester):
 def test_registration_snippet_gives_a_clean_run(pytester: pytest.Pytester):
     pytester.makeconftest(blocks("python")[0])
     result = run(pytester, "--logit-checks", "--logit-profile=quick")
-    result.assert_outcomes(passed=15, skipped=6)
+    result.assert_outcomes(passed=17, skipped=6)
 
 
 def test_training_snippet_gives_a_clean_run(pytester: pytest.Pytester):
@@ -67,12 +67,12 @@ def test_script_snippet_prints_a_report(capsys: pytest.CaptureFixture[str]):
 
 def test_own_tests_snippet_passes(pytester: pytest.Pytester):
     pytester.makeconftest(blocks("python")[0])
-    pytester.makepyfile(blocks("python")[3])
-    run(pytester).assert_outcomes(passed=15, skipped=4)
+    pytester.makepyfile(blocks("python")[4])
+    run(pytester).assert_outcomes(passed=18, skipped=5)
 
 
 def test_own_checks_snippet_gives_a_clean_run(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[4])
+    pytester.makeconftest(blocks("python")[5])
     result = run(pytester, "--logit-checks", "--logit-select=initialisation,own")
     result.assert_outcomes(passed=2)
 
@@ -83,15 +83,22 @@ def test_shown_controls_are_those_of_a_run(pytester: pytest.Pytester):
     assert blocks("text")[1] in result.stdout.str()
 
 
+def test_loss_snippet_is_found(pytester: pytest.Pytester):
+    pytester.makeconftest(blocks("python")[3])
+    result = run(pytester, "--logit-checks", "--logit-select=loss_matches_reference")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*unnormalised_targets at conftest.py:*", "*They sum to 1.4*"])
+
+
 def test_strategies_snippet_finds_the_fault_without_the_plugin(pytester: pytest.Pytester):
-    pytester.makepyfile(blocks("python")[5])
+    pytester.makepyfile(blocks("python")[6])
     result = run(pytester, "-p", "no:logits")
     result.assert_outcomes(failed=1)
     assert blocks("text")[2] in result.stdout.str() + "\n"
 
 
 def test_relations_snippet_passes(pytester: pytest.Pytester):
-    pytester.makepyfile(blocks("python")[6])
+    pytester.makepyfile(blocks("python")[7])
     run(pytester, "-p", "no:logits").assert_outcomes(passed=2)
 
 

@@ -1,0 +1,80 @@
+"""Exchanging the true class's score with a lower one never makes a row cheaper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import pytest_logits
+from pytest_logits.finding import Result
+
+
+def check(loss: Any, **arguments: Any) -> Result:
+    (result,) = pytest_logits.check_loss(
+        loss, select=["loss_prefers_the_true_class"], **{"name": "loss", "profile": "quick", **arguments}
+    )
+    return result
+
+
+def focal(logits: Tensor, targets: Tensor) -> Tensor:
+    ce = F.cross_entropy(logits, targets, reduction="none")
+    return ((1 - torch.exp(-ce)) ** 2 * ce).mean()
+
+
+def focal_turned_round(logits: Tensor, targets: Tensor) -> Tensor:
+    ce = F.cross_entropy(logits, targets, reduction="none")
+    return (torch.exp(-ce) ** 2 * ce).mean()
+
+
+def hardest(logits: Tensor, targets: Tensor) -> Tensor:
+    ce = F.cross_entropy(logits, targets, reduction="none")
+    return ce.topk(max(1, len(ce) // 2)).values.mean()
+
+
+@pytest.mark.parametrize(
+    "loss", [focal, hardest, nn.CrossEntropyLoss(label_smoothing=0.5), nn.MultiMarginLoss()], ids=lambda x: type(x)
+)
+def test_a_sound_loss_passes(loss: Any):
+    assert check(loss).outcome == "passed"
+
+
+def test_a_loss_that_pays_for_mistakes_is_named():
+    result = check(focal_turned_round)
+    assert (result.outcome, result.verdict.cause) == ("failed", "loss_rewards_mistakes")
+
+
+def test_a_minus_too_many_is_named():
+    result = check(lambda z, y: -F.cross_entropy(z, y))
+    assert (result.outcome, result.verdict.cause) == ("failed", "loss_is_maximised")
+    assert result.verdict.evidence["at_every_margin"]
+
+
+def test_the_labels_of_other_bits_are_named():
+    result = check(lambda z, y: F.binary_cross_entropy_with_logits(z, 1 - y), task="binary")
+    assert (result.outcome, result.verdict.cause) == ("failed", "labels_out_of_range")
+
+
+def test_the_counterexample_is_one_row_of_small_numbers():
+    found = check(lambda z, y: -F.cross_entropy(z, y)).verdict.counterexample
+    assert found is not None
+    assert len(found["logits"]) == 1
+    assert all(score in (-1.0, 0.0, 1.0) for score in found["logits"][0])
+
+
+def test_weights_that_outweigh_smoothing_are_advice():
+    """torch's own: with weights of 1 and 100 and half of the target spread, class 1 has the larger share of label 0."""
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 100.0]), label_smoothing=0.5)
+    result = check(loss, num_classes=2)
+    assert (result.outcome, result.verdict.cause) == ("advice", "wrong_loss_weights")
+
+
+def test_a_loss_of_pairs_is_not_asked():
+    def ranked(logits: Tensor, targets: Tensor) -> Tensor:
+        pairs = logits[targets == 1].unsqueeze(1) - logits[targets == 0].unsqueeze(0)
+        return F.softplus(-pairs).sum() / max(1, pairs.numel())
+
+    assert check(ranked, task="binary").outcome == "not_applicable"
