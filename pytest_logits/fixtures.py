@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,14 +51,18 @@ def _models_for(metafunc: pytest.Metafunc) -> list[ModelSpec]:
     from pytest_logits.model_registry import registered_models
     from pytest_logits.options import load_models
 
-    load_models(metafunc.config)
-    patterns = metafunc.config.getini("python_files")
-    own = metafunc.definition.path.resolve()
-    return [
-        spec
-        for spec in registered_models()
-        if spec.file == own or not any(fnmatch.fnmatch(spec.file.name, pattern) for pattern in patterns)
-    ]
+    config = metafunc.config
+    by_option = load_models(config)
+    named = [getattr(sys.modules.get(name), "__file__", None) for name in config.getini("logit_models")]
+    whole = {Path(file).resolve() for file in named if file} | {metafunc.definition.path.resolve()}
+    patterns = config.getini("python_files")
+
+    def is_known_to_every_test(spec: ModelSpec) -> bool:
+        if id(spec) in by_option or spec.file in whole or spec.file.name == "conftest.py":
+            return True
+        return not any(fnmatch.fnmatch(spec.file.name, pattern) for pattern in patterns)
+
+    return [spec for spec in registered_models() if is_known_to_every_test(spec)]
 
 
 @pytest.fixture(scope="session")

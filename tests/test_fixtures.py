@@ -106,6 +106,15 @@ def test_a_model_of_the_command_line_is_known(pytester: pytest.Pytester):
     assert ids(pytester, *options) == ["test_own.py::test_asks[net]"]
 
 
+def test_models_are_known_where_their_files_may_hold_tests(pytester: pytest.Pytester):
+    pytester.makeconftest(CONFTEST.replace("small", "in_conftest").replace("large", "in_conftest_too"))
+    pytester.makepyfile(test_own=ASKS, more=CONFTEST, nets="import torch\n\ndef net(): return torch.nn.Linear(4, 2)\n")
+    pytester.makeini("[pytest]\npython_files = conftest.py more.py nets.py test_*.py\nlogit_models = more")
+    options = ("--logit-model=nets:net", "--logit-input-shape=4", "--logit-classes=2", "test_own.py")
+    names = ("in_conftest", "in_conftest_too", "small", "large", "net")
+    assert ids(pytester, *options) == [f"test_own.py::test_asks[{name}]" for name in names]
+
+
 def test_models_of_another_test_module_are_left_out(pytester: pytest.Pytester):
     # Whether they are loaded depends on what else is collected.
     pytester.makepyfile(test_a=CONFTEST, test_b=ASKS)
