@@ -17,6 +17,7 @@ from pytest_logits.loss_subject import LossSubject
 
 # An epsilon inside a logarithm, or a clamp of a probability, is no mistake up to this.
 GUARD = 1e-5
+OF_PROBABILITIES = ("NLL of probabilities", "BCE")
 JOINED = ("mean", "sum", "rows", "weighted mean")
 
 
@@ -95,7 +96,11 @@ class Claim:
             above += float((weights * (gained + GUARD * table).flatten(1).sum(1)).sum()) / divisor
             if bool((self._table(of, terms.shape[1]) < 0).any()):
                 above += below
-            flatter = (2 * table * (GUARD / p + 8 * unit / p)).flatten(1).sum(1) * weights / divisor
+            flatter = 2 * table * (GUARD / p + 8 * unit / p)
+            if self.form.family in OF_PROBABILITIES:
+                # The slope of log p in p itself is 1 / p.
+                flatter = flatter / p
+            flatter = flatter.flatten(1).sum(1) * weights / divisor
             slopes = slopes + flatter.view(-1, *(1 for _ in slopes.shape[1:])) + GUARD / divisor
         return below, above, self._spread(slopes, scores, labels)
 
