@@ -5,14 +5,16 @@ torch's own losses are known with their arguments; any other is what it turned o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pytest_logits import tolerances
 from pytest_logits.loss_forms import OVER_CLASSES, RowForm, bits_of, families, fit, parts
-from pytest_logits.loss_rules import Probe, Rule, rule_of
+from pytest_logits.loss_rules import Kind, Probe, Rule, rule_of
 from pytest_logits.loss_subject import LossSubject
 
 # An epsilon inside a logarithm, or a clamp of a probability, is no mistake up to this.
@@ -254,7 +256,8 @@ def _over_scores(
         constant=torch.zeros(2, dtype=torch.float64),
         labels=(0, 1),
     )
-    return Claim(form=form, rule=Rule(kind="rows" if made.reduction == "none" else made.reduction), known=True)
+    kinds: dict[str, Kind] = {"none": "rows", "sum": "sum", "mean": "mean"}
+    return Claim(form=form, rule=Rule(kind=kinds[made.reduction]), known=True)
 
 
 def _per_column(given: Tensor | None, width: int) -> Tensor | None:
@@ -264,7 +267,7 @@ def _per_column(given: Tensor | None, width: int) -> Tensor | None:
     return given.detach().double().reshape(-1).expand(width) if given.numel() in (1, width) else None
 
 
-KNOWN = {
+KNOWN: dict[type[nn.Module], Callable[[Any, LossSubject, tuple[int, ...]], Claim | None]] = {
     nn.CrossEntropyLoss: _over_classes,
     nn.NLLLoss: _over_classes,
     nn.BCEWithLogitsLoss: _over_scores,

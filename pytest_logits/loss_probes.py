@@ -280,7 +280,7 @@ def named_numbers(loss: Any) -> dict[str, float]:
         given = {**loss.keywords, **given}
         loss = loss.func
     try:
-        parameters = signature(loss).parameters.values()
+        parameters = tuple(signature(loss).parameters.values())
     except (TypeError, ValueError):
         parameters = ()
     defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
