@@ -10,6 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 from pytest_logits.report import failure_text
 from tests.zoo import table
 from tests.zoo.families import CAUSES, FAULTS, run
+from tests.zoo.own_losses import families as own_losses
 
 # One model for each cause: the style in which most people meet it.
 MODELS = {
@@ -56,6 +57,18 @@ MODELS = {
 }
 
 
+# Causes that only a loss can have.
+OF_LOSSES = (
+    "gather_over_wrong_dim",
+    "ignored_rows_count",
+    "labels_have_no_effect",
+    "loss_rewards_mistakes",
+    "scores_out_of_order",
+    "unbounded_loss",
+    "wrong_reduction",
+)
+
+
 @pytest.mark.parametrize("cause", MODELS)
 def test_the_text_of_a_finding(cause: str, snapshot: SnapshotAssertion):
     (fault,) = (fault for fault in FAULTS if fault.name == MODELS[cause])
@@ -65,5 +78,13 @@ def test_the_text_of_a_finding(cause: str, snapshot: SnapshotAssertion):
     assert re.sub(r"(\.py):\d+", r"\1:LINE", text) == snapshot
 
 
+@pytest.mark.parametrize("cause", OF_LOSSES)
+def test_the_text_of_a_finding_about_a_loss(cause: str, snapshot: SnapshotAssertion):
+    faults = (fault for fault in own_losses.FAULTS if cause in (fault.cause, *fault.also))
+    first = next(r for fault in faults for r in own_losses.run(fault) if r.verdict.cause == cause)
+    text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", failure_text(first))
+    assert re.sub(r"(\.py):\d+", r"\1:LINE", text) == snapshot
+
+
 def test_every_cause_has_its_text_held():
-    assert sorted(MODELS) == sorted(CAUSES)
+    assert sorted([*MODELS, *OF_LOSSES]) == sorted(CAUSES)
