@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pytest_logits.copies import DoesNotApply, SubjectError
 from pytest_logits.feeding import SCAN_ROWS
-from pytest_logits.finding import Passes
+from pytest_logits.finding import Passes, Verdict
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import LossSpec
@@ -113,8 +113,9 @@ class LossSubject:
     # Calls
 
     def seed(self, purpose: str) -> int:
-        """The seed for one purpose."""
-        return derive_seed(self.settings.seed, self.name, purpose)
+        """The seed for one purpose; of a loss of torch's that is named the same for every model."""
+        named = isinstance(self.loss_object, str)
+        return derive_seed(self.settings.seed, self.loss_object if named else self.name, purpose)
 
     def count(self, *, forward: int = 0, backward: int = 0) -> None:
         """Add evaluations to what the check has cost."""
@@ -170,6 +171,11 @@ class LossSubject:
             self._in_dtype[dtype] = copy.deepcopy(loss).to(dtype) if isinstance(loss, nn.Module) else loss
         loss = self._in_dtype[dtype]
         return NAMED[loss][0] if isinstance(loss, str) else loss
+
+    @property
+    def is_of_output(self) -> bool:
+        """Whether the loss is called with the whole output of a model, or otherwise through the model."""
+        return self._call is not None
 
     def accepts(self, logits: Tensor, labels: Tensor) -> bool:
         """Whether the loss gives a number without raising."""
@@ -362,6 +368,19 @@ class LossSubject:
         except SubjectError:
             taken = False
         return torch.float64 if taken else self.dtype
+
+
+_judged: dict[Any, Verdict] = {}
+
+
+def judged_once(loss: LossSubject, check: str, judge: Callable[[LossSubject], Verdict]) -> Verdict:
+    """``judge(loss)``. A loss of torch's that is named is judged once for all models with such scores."""
+    if not isinstance(loss.loss_object, str) or callable(loss.encoding) or loss.is_of_output:
+        return judge(loss)
+    key = (check, loss.loss_object, loss.trailing, loss.dtype, loss.encoding, loss.task, loss.reduction, loss.settings)
+    if key not in _judged:
+        _judged[key] = judge(loss)
+    return _judged[key]
 
 
 def as_loss(subject: Subject | LossSubject) -> LossSubject:

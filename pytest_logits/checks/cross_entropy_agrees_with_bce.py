@@ -16,7 +16,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
-from pytest_logits.loss_subject import LossSubject
+from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
@@ -63,7 +63,7 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     exact = equivalence.exact_reference(subject.loss_object, two_columns=two)
     reference = exact
     if exact is not None:
-        verdict = _compare(subject, exact)
+        verdict = judged_once(as_loss(subject), "cross_entropy_agrees_with_bce", lambda loss: _compare(loss, exact))
     else:
         verdict, reference = _recognise(subject, two_columns=two)
     if verdict.outcome != "passed" or reference is None or isinstance(subject, LossSubject):
@@ -143,10 +143,9 @@ def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, sc
     return equivalence.shares(targets, labels, scores, two_columns=reference.two_columns)
 
 
-def _compare(subject: Subject | LossSubject, reference: equivalence.Reference) -> Verdict:
+def _compare(subject: LossSubject, reference: equivalence.Reference) -> Verdict:
     draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
-    encoding = subject.encoding if isinstance(subject, LossSubject) else subject.spec.targets
-    if reference.two_columns and encoding in (None, "index"):
+    if reference.two_columns and subject.encoding in (None, "index"):
         draws = _with_ignored(draws, reference.ignore_index)
     found = smallest(
         draws,

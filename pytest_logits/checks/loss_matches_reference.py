@@ -19,7 +19,7 @@ from pytest_logits.loss_claims import JOINED, Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_faults import Fault, fault_of
 from pytest_logits.loss_probes import Probes, gathers_over_rows
-from pytest_logits.loss_subject import LossSubject, as_loss
+from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
 from pytest_logits.subject import Subject
@@ -59,6 +59,10 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
     """
     loss = as_loss(subject)
     loss.require_targets()
+    return judged_once(loss, "loss_matches_reference", _judge)
+
+
+def _judge(loss: LossSubject) -> Verdict:
     if loss.has_single_column:
         return not_applicable("with one score per example no target fits cross entropy")
     by_hand = known_nature(loss.loss_object) is None

@@ -14,7 +14,7 @@ from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_probes import Probes, gathers_over_rows
-from pytest_logits.loss_subject import LossSubject, as_loss
+from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
 from pytest_logits.subject import Subject
@@ -49,6 +49,10 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     """
     loss = as_loss(subject)
     loss.require_targets()
+    return judged_once(loss, "loss_prefers_the_true_class", _judge)
+
+
+def _judge(loss: LossSubject) -> Verdict:
     if loss.has_single_column:
         return not_applicable("with one score per example there is no true class to prefer")
     if known_nature(loss.loss_object) is None:
