@@ -12,7 +12,7 @@ BAD = """\
 def loss(logits, targets):
     ce = F.cross_entropy(logits, targets, reduction="none")
     pt = torch.exp(-ce)
-    return (pt ** 2 * ce).mean()
+    return (pt**2 * ce).mean()
 """
 
 GOOD = """\
