@@ -100,8 +100,10 @@ class Claim:
                 above += below
             flatter = 2 * table * (GUARD / p + 8 * unit / p)
             if self.form.family in OF_PROBABILITIES:
-                # The slope of log p in p itself is 1 / p.
+                # The slope of log p in p itself is 1 / p; a clamp leaves none at its ends.
                 flatter = flatter / p
+                q = rows.double().reshape(slopes.shape)
+                slopes = slopes.masked_fill((q < GUARD) | (q > 1 - GUARD), torch.inf)
             flatter = flatter.flatten(1).sum(1) * weights / divisor
             slopes = slopes + flatter.view(-1, *(1 for _ in slopes.shape[1:])) + GUARD / divisor
         return below, above, self._spread(slopes, scores, labels)

@@ -49,6 +49,8 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     """
     loss = as_loss(subject)
     loss.require_targets()
+    if loss.is_of_output:
+        return not_applicable("the loss takes the whole output, of which the scores are a part")
     return judged_once(loss, "loss_prefers_the_true_class", _judge)
 
 
