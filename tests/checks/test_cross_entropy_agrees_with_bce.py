@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import pytest_logits
 from pytest_logits import doubled, lockstep
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.selection import selected_checks
-from pytest_logits.settings import PROFILES, Settings
+from pytest_logits.settings import PROFILES, Profile, Settings
 from tests.checks.planted import result_of
 from tests.zoo import sound
 
@@ -198,6 +199,14 @@ def test_a_registered_loss_is_drawn_on_and_not_trained(loss: Any, arguments: dic
 
 
 # Training
+
+
+@pytest.fixture(autouse=True)
+def few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn is tested above with the standard number of examples."""
+    monkeypatch.setitem(
+        cast(dict[str, Profile], PROFILES), "thorough", replace(PROFILES["quick"], name="thorough", both_losses=True)
+    )
 
 
 def trained(model: Any, **arguments: Any) -> Any:
