@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# As many processes run as there are cores; each with threads for all of them would only wait for the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 # A run inside a run forgets the modules that it was the first to import, and torch cannot be imported twice. Its

@@ -47,14 +47,6 @@ def test_example_gives_its_verdicts(pytester: pytest.Pytester, folder: str, expe
     assert code == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize(("folder", "expected"), EXAMPLES)
-def test_another_seed_changes_no_verdict(pytester: pytest.Pytester, folder: str, expected, seed: int):
-    pytester.copy_example(f"docs/examples/{folder}")
-    _, results = report(pytester, f"--logit-seed={seed}")
-    assert failures(results) == expected
-
-
 def test_softmax_finding_has_place_floor_and_proof(pytester: pytest.Pytester):
     pytester.copy_example("docs/examples/article")
     _, results = report(pytester, "-k", "incorrect and loss_reaches_its_minimum")
