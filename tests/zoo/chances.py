@@ -81,7 +81,7 @@ def ignoring_the_first(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets, ignore_index=0)
 
 
-def foreground_only(logits: Tensor, targets: Tensor) -> Tensor:
+def foreground_only(logits: Tensor, targets: Tensor) -> Tensor:  # FAULT
     losses = F.cross_entropy(logits, targets, reduction="none")
     return losses[targets > 0].sum() / (targets > 0).sum().clamp(min=1)
 
@@ -114,7 +114,7 @@ def _weights() -> Iterator[Fault]:
             factory=factory,
             arguments={**FLAT5, "loss": wrong},
             twin_arguments={"loss": right},
-            located=False,
+            located=wrong is foreground_only,
             harmless=True,
         )
 

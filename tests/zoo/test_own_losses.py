@@ -39,7 +39,7 @@ def lines_of(loss: Loss) -> range:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_is_found_with_its_cause_and_place(fault: FaultyLoss):
-    failed = table.failures(run(fault))
+    failed = table.found(fault, run(fault))
     assert [r.verdict.cause for r in failed[:1]] == [fault.first], told(failed)
     assert {r.verdict.cause for r in failed} == {fault.first, *fault.also}, told(failed)
     for place in (r.verdict.location for r in failed if r.verdict.location is not None):
@@ -60,7 +60,7 @@ def test_sound_loss_fails_nothing(loss: SoundLoss):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_other_seeds_find_the_same(seed: int):
     for fault in FAULTS[seed::STRIDE]:
-        failed = table.failures(run(fault, seed))
+        failed = table.found(fault, run(fault, seed))
         assert [r.verdict.cause for r in failed[:1]] == [fault.first], (fault.name, told(failed))
     for loss in (*SOUND, *TRAPS)[seed::STRIDE]:
         assert told(table.failures(run(loss, seed))) == [], loss.name
