@@ -237,7 +237,9 @@ def _another_loss(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[
             f"your step trains rows with label {towards[0]} towards class {towards[1]}: the gradient that it gives the "
             f"logits is that of {subject.loss_name} with the labels moved by {towards[1] - towards[0]}"
         )
-        yield _failed(subject, "labels_out_of_range", told, "each row trained towards its own label", seen)
+        # Labels of the user's own may start from 1, and be made to start from 0 in the step.
+        tell = _failed if subject.spec.batches is None else _advice
+        yield tell(subject, "labels_out_of_range", told, "each row trained towards its own label", seen)
 
 
 def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:

@@ -631,3 +631,12 @@ def test_a_loss_that_is_not_finite_decides_nothing():
         return F.cross_entropy(scores, targets) + (math.nan if float(scores.detach().abs().max()) > 0 else 0.0)
 
     assert judge(optimizer=sgd, loss=loss).outcome == "inconclusive"
+
+
+def test_labels_that_the_step_moves_are_advice_on_the_users_own_batches():
+    def moving(model: Any, optimizer: Any, x: Any, y: Any) -> Tensor:
+        return step(model, optimizer, x, (y - 1) % 3)
+
+    x, y = torch.randn(12, 10, generator=torch.Generator().manual_seed(0)), 1 + torch.arange(12) % 2
+    assert found(judge(train_step=moving)) == ("failed", "labels_out_of_range")
+    assert found(judge(train_step=moving, batches=lambda: [(x, y)])) == ("advice", "labels_out_of_range")
