@@ -151,7 +151,7 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     ignored, dim = "ignored_rows_count", "softmax_over_wrong_dim"
     yield MASKED, "MaskedMeanOfAll", "divided by all rows", ignored, masked_mean_of_all
     yield MASKED, "MaskedInTheCountOnly", "ignored rows are summed as class 0", ignored, masked_in_the_count_only
-    yield MASKED, "MaskedClassZero", "class 0 left out too", "wrong_loss_weights", masked_class_zero
+    yield MASKED, "MaskedClassZero", "class 0 left out too: advice", "wrong_loss_weights", masked_class_zero
     yield MASKED, "MaskedTheWrongWay", "every label becomes 0", "labels_have_no_effect", masked_the_wrong_way
     yield SELECTED, "SelectedOverTheBatch", "log_softmax with dim=0", dim, by_selection_of_rows_first
     yield SELECTED, "SelectedAndAll", "divided by all rows", ignored, by_selection_and_all

@@ -25,6 +25,7 @@ HEADER = """\
 Losses as people write them by hand. Each faulty one differs from a sound one in one line, or in the targets that it is
 registered with; traps are sound losses that naive checks fail. The tables are made by a run with seed 0 in the profile
 quick on torch {torch}; the tests hold each row. The losses themselves are in tests/zoo/own_losses.
+Three faults are advice, as they may be meant, and count as found.
 
 """
 FAULTY_COLUMNS = ("loss", "what is wrong", "failed", "verdict", "sound twin")

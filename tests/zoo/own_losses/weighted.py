@@ -197,7 +197,7 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield WEIGHTED, "WeightedByRow", "the row as the index", weights, weighted_by_row
     yield WEIGHTED, "WeightedByFirstRow", "divided by the weight of row 0", weights, weighted_without_sum
     yield BY_LOG_COUNT, "BalancedByLog", "a minus missing: all weights below 0", maximised, balanced_by_log
-    yield BY_INVERSE, "BalancedToNothing", "weight 0 for the largest class", weights, balanced_to_nothing
+    yield BY_INVERSE, "BalancedToNothing", "weight 0 for the largest class: advice", weights, balanced_to_nothing
     yield EFFECTIVE, "ClassBalancedCancelled", "weights that cancel", weights, ClassBalancedCancelled()
     yield EFFECTIVE, "ClassBalancedByMean", "weights times the mean", weights, ClassBalancedByMean()
     yield EFFECTIVE, "ClassBalancedByLog", "the log of the weights: two are below 0", weights, ClassBalancedByLog()

@@ -140,7 +140,7 @@ SOUND = (WRAPPED, BUFFERED, CASTING, BINARY_WRAPPED, PARTIAL, SMOOTH_PARTIAL, LA
 def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     yield WRAPPED, "WrappedSoftmax", "softmax in the wrapper", "softmax_before_cross_entropy", WrappedSoftmax()
     yield WRAPPED, "WrappedPrediction", "the prediction as the label", "labels_have_no_effect", WrappedPrediction()
-    yield BUFFERED, "WithBufferOfZero", "a weight of 0", "wrong_loss_weights", WithBufferOfZero()
+    yield BUFFERED, "WithBufferOfZero", "a weight of 0: advice", "wrong_loss_weights", WithBufferOfZero()
     yield CASTING, "InFullPrecisionByHand", "log(softmax) in float32", "unstable_loss", InFullPrecisionByHand()
     yield (
         BINARY_WRAPPED,
