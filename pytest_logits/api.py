@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,8 @@ def check_classifier(
         RegistrationError: an argument of ``register`` is wrong.
         ValueError: profile, select or ignore name something unknown.
     """
-    file, line = caller(1)
-    if getattr(model_or_factory, "__name__", "") == "<lambda>":
-        arguments = {"name": "model", **arguments}
     settings = _settings(seed, profile)
-    spec = make_spec(model_or_factory, file=file, line=line, arguments=arguments)
+    spec = _declared(make_spec, model_or_factory, "model", arguments)
     return _report(spec, settings, "check_classifier", select=select, ignore=ignore)
 
 
@@ -110,12 +107,17 @@ def check_loss(
         RegistrationError: an argument of ``register_loss`` is wrong.
         ValueError: profile, select or ignore name something unknown.
     """
-    file, line = caller(1)
-    if getattr(loss, "__name__", "") == "<lambda>":
-        arguments = {"name": "loss", **arguments}
     settings = _settings(seed, profile)
-    spec = make_loss_spec(loss, file=file, line=line, arguments=arguments)
+    spec = _declared(make_loss_spec, loss, "loss", arguments)
     return _report(spec, settings, "check_loss", select=select, ignore=ignore)
+
+
+def _declared(make: Callable[..., Spec], what: Any, kind: str, arguments: Mapping[str, Any]) -> Spec:
+    """The spec of a model or a loss, declared where the asking function was called; a lambda is named by its kind."""
+    file, line = caller(2)
+    if getattr(what, "__name__", "") == "<lambda>":
+        arguments = {"name": kind, **arguments}
+    return make(what, file=file, line=line, arguments=arguments)
 
 
 def _settings(seed: int, profile: str) -> Settings:

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits import tolerances
+from pytest_logits.allowances import focal_weights
 from pytest_logits.loss_forms import OVER_CLASSES, RowForm, bits_of, families, fit, parts
 from pytest_logits.loss_rules import Kind, Probe, Rule, rule_of
 from pytest_logits.loss_subject import LossSubject
 
-# An epsilon inside a logarithm, or a clamp of a probability, is no mistake up to this.
-GUARD = 1e-5
 OF_PROBABILITIES = ("NLL of probabilities", "BCE")
 JOINED = ("mean", "sum", "rows", "weighted mean")
 
@@ -70,10 +69,10 @@ class Claim:
         """How far below and above the value, and how far from the gradient, a sound loss may be.
 
         Rounding is bounded in ``tolerances``; to it come the error of the fit, and for a loss written by hand what a
-        guard of 1e-5 inside a logarithm takes off: log(1 + 1e-5 / p) of a term, and the share 1e-5 / p of its slope.
+        guard g that the fit could not show takes off: log(1 + g / p) of a term, and the share g / p of its slope.
         """
         rows, of = self.kept(scores.detach(), labels)
-        value, slope = _rounding(self.form, rows, of)
+        value, slope = _rounding(self.form, rows, of, guard=0.0 if self.known else self.form.guard)
         terms, _ = parts(rows.double(), self.form.family)
         table = self._table(of, terms.shape[1]).abs()
         divisor = self.rule.normaliser(self.form.rows(rows, of), of)
@@ -90,22 +89,23 @@ class Claim:
         slopes = slopes + 8 * unit * table.flatten(1).sum(1).max() * weights.max() / divisor
         below = above = near
         if not self.known:
+            guard = self.form.guard
             p = torch.exp(-terms).clamp(min=1e-300)
-            lost = table * torch.log1p(GUARD / p)
+            lost = table * torch.log1p(guard / p)
             # p itself is stored, and 1 - p taken from it: an error of 8 units in what is below.
             gained = table * -torch.log((1 - 8 * unit / p).clamp(min=1e-300))
             below += float((weights * lost.flatten(1).sum(1)).sum()) / divisor
-            above += float((weights * (gained + GUARD * table).flatten(1).sum(1)).sum()) / divisor
+            above += float((weights * (gained + guard * table).flatten(1).sum(1)).sum()) / divisor
             if bool((self._table(of, terms.shape[1]) < 0).any()):
                 above += below
-            flatter = 2 * table * (GUARD / p + 8 * unit / p)
+            flatter = 2 * table * (guard / p + 8 * unit / p)
             if self.form.family in OF_PROBABILITIES:
                 # The slope of log p in p itself is 1 / p; a clamp leaves none at its ends.
                 flatter = flatter / p
                 q = rows.double().reshape(slopes.shape)
-                slopes = slopes.masked_fill((q < GUARD) | (q > 1 - GUARD), torch.inf)
+                slopes = slopes.masked_fill((q < guard) | (q > 1 - guard), torch.inf)
             flatter = flatter.flatten(1).sum(1) * weights / divisor
-            slopes = slopes + flatter.view(-1, *(1 for _ in slopes.shape[1:])) + GUARD / divisor
+            slopes = slopes + flatter.view(-1, *(1 for _ in slopes.shape[1:])) + guard / divisor
         return below, above, self._spread(slopes, scores, labels)
 
     def _table(self, labels: Tensor, width: int) -> Tensor:
@@ -127,8 +127,11 @@ class Claim:
         return described(self)
 
 
-def _rounding(form: RowForm, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Bounds on value (M,) and gradient, in the shape of the rows, of each row's loss by itself."""
+def _rounding(form: RowForm, rows: Tensor, labels: Tensor, *, guard: float) -> tuple[Tensor, Tensor]:
+    """Bounds on value (M,) and gradient, in the shape of the rows, of each row's loss by itself.
+
+    A focal factor may be that of a probability which is ``guard`` off.
+    """
     unit = torch.finfo(rows.dtype).eps
     if form.over_classes:
         shares = form.table[labels].abs()
@@ -156,8 +159,29 @@ def _rounding(form: RowForm, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tens
         error = (value.reshape(-1, *(1 for _ in terms.shape[1:])) / scale + 8 * unit).clamp(max=1)
         bent = form.gamma * torch.maximum(factors, error) ** (form.gamma - 1) * error * terms.abs()
         value = value + scale * bent.flatten(1).sum(1)
-        slope = torch.full_like(slope, float("inf"))
+        slope = _focal_slope(form, rows, labels, error, guard)
     return value, slope.reshape(rows.shape)
+
+
+def _focal_slope(form: RowForm, rows: Tensor, labels: Tensor, error: Tensor, guard: float) -> Tensor:
+    """A bound on the gradient of focal rows: that of weighted terms, and what ``allowances`` says of the weights."""
+    terms, factors = parts(rows.double(), form.family)
+    weights, off = focal_weights(terms, factors, form.gamma, error=error, guard=guard)
+    if form.family == "cross entropy":
+        shares = form.table[labels].abs()
+        slope = tolerances.cross_entropy_bound(rows, shares * weights, reduction="none").gradient
+        off = torch.where(shares > 0, shares * off, 0.0)
+        return (slope + off + torch.exp(-terms) * off.sum(1, keepdim=True)).nan_to_num(torch.inf, torch.inf)
+    if form.family != "BCE with logits":
+        return torch.full(rows.shape, torch.inf, dtype=torch.float64)
+    z = rows.reshape(len(rows), -1)
+    table = form.table[bits_of(labels, z.shape[1]), torch.arange(z.shape[1])].abs()
+    weighted = table * weights
+    total = weighted.sum(-1).clamp(min=1e-300)
+    bound = tolerances.bce_with_logits_bound(z, weighted[..., 0] / total, weight=total, reduction="none")
+    return (bound.gradient + torch.where(table > 0, table * off * factors, 0.0).sum(-1)).nan_to_num(
+        torch.inf, torch.inf
+    )
 
 
 def claim_of(loss: LossSubject, trailing: tuple[int, ...] | None = None) -> Claim | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -34,17 +36,25 @@ def batches(
     if len(shape) > 1 or (width > DRAWN_CLASSES and not loss.any_classes):
         return _seeded(loss, st.just(shape), magnitude, min_rows, max_rows, dtype)
     low, high = (2, 3) if loss.any_classes else (max(width, 2), max(width, 2))
-    small = st.integers(min_rows, max_rows).flatmap(
-        lambda n: logit_strategy(
-            min_batch_size=n,
-            max_batch_size=n,
+
+    # A strategy costs more to make than to draw from once.
+    @cache
+    def scores(rows: int) -> st.SearchStrategy[Tensor]:
+        return logit_strategy(
+            min_batch_size=rows,
+            max_batch_size=rows,
             min_classes=low,
             max_classes=high,
             max_magnitude=magnitude,
             dtype=dtype,
         )
+
+    labels = cache(partial(_labels, loss))
+    drawn = (
+        st.integers(min_rows, max_rows)
+        .flatmap(scores)
+        .flatmap(lambda z: labels(len(z), z.shape[1]).map(lambda y: (_as(z, shape), y)))
     )
-    drawn = small.flatmap(lambda z: st.tuples(st.just(_as(z, shape)), _labels(loss, len(z), z.shape[1])))
     if not many:
         return drawn
     shapes: list[tuple[int, ...]] = [(count,) for count in MANY_CLASSES] if loss.any_classes else [shape]

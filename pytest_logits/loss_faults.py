@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_logits.allowances import RECOGNISED
 from pytest_logits.loss_claims import Claim, claim_of, other_shares, own_shares
+from pytest_logits.loss_code import named_numbers, source_of
 from pytest_logits.loss_forms import RowForm
-from pytest_logits.loss_probes import IGNORED, named_numbers
-from pytest_logits.loss_subject import LossSubject, source_of
+from pytest_logits.loss_ignored import IGNORED
+from pytest_logits.loss_subject import LossSubject
 
-# Shares are fitted to 1e-3 of the loss at worst, to rounding as a rule.
-CLOSE = 2e-3
+# Shares are compared with sums of each other.
+CLOSE = 2 * RECOGNISED
 OTHER_CLASSES = (3, 7)
 
 
@@ -187,7 +189,9 @@ def _of_sums(loss: LossSubject, claim: Claim) -> Fault | None:
     # the whole of 1 is left to it, the rest may be a regulariser that is meant.
     left = own - share
     meant = (own + share, own, left + share * len(others))
-    if not uniform or abs(total - 1) <= CLOSE or all(abs(sum_ - 1) > CLOSE for sum_ in meant):
+    if not uniform or abs(total - 1) <= CLOSE:
+        return None
+    if all(abs(sum_ - 1) > CLOSE for sum_ in meant) and not _is_divergence(row, float(form.constant[label])):
         return None
     return Fault(
         cause="unnormalised_targets",
@@ -195,6 +199,12 @@ def _of_sums(loss: LossSubject, claim: Claim) -> Fault | None:
         f"of {len(others)} others. They sum to {total:.4g}: it asks for the probability {own / total:.4g}",
         expected="targets that sum to 1",
     )
+
+
+def _is_divergence(shares: Tensor, constant: float) -> bool:
+    """Whether the loss is the divergence from these shares, sum s log s - s log p: then they are meant as targets."""
+    entropy = float((shares * shares.clamp(min=1e-300).log()).sum())
+    return abs(entropy) > CLOSE and abs(constant - entropy) <= CLOSE
 
 
 def _of_factor(loss: LossSubject, claim: Claim) -> Fault | None:

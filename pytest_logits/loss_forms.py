@@ -17,16 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pytest_logits.allowances import EXACT, RECOGNISED, guard_of
 from pytest_logits.losses import Nature
 
 Family = Literal["cross entropy", "NLL", "NLL of probabilities", "BCE with logits", "BCE"]
 OVER_CLASSES: tuple[Family, ...] = ("cross entropy", "NLL", "NLL of probabilities")
 CLASSES_FITTED = 12
 HELD_OUT = 8
-# Relative to how much the loss varies over the draws. What is recognised may carry an epsilon inside a logarithm; what
-# is held to its reference everywhere must fit to rounding, which is 1e-7 for float32 and some operations.
-RECOGNISED = 1e-3
-EXACT = {torch.float64: 1e-9, torch.float32: 1e-5}
 GAMMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 LEAST_LOG = -100.0
 
@@ -46,6 +43,7 @@ class RowForm:
         labels: those that were fitted; all but where there are many classes.
         off: the largest error of the fit relative to the spread of the loss.
         exact: whether that is rounding.
+        guard: the largest guard inside a logarithm that the fit could not show.
         undefined: labels that alone make the loss NaN: a mean over no rows.
     """
 
@@ -56,6 +54,7 @@ class RowForm:
     labels: tuple[int, ...]
     off: float = 0.0
     exact: bool = True
+    guard: float = 0.0
     undefined: tuple[int, ...] = ()
 
     @property
@@ -168,7 +167,9 @@ def fit(
         found = _solved(terms_of, values, spread, family=family, width=width, multilabel=multilabel, gamma=gamma)
         if found is not None:
             exact = found.off <= EXACT.get(dtype, EXACT[torch.float32])
-            return RowForm(**{**vars(found), "exact": exact, "undefined": undefined})
+            own = list(values) if over_classes else slice(None)
+            guard = guard_of(torch.exp(-raw)[:, own].flatten(1), factors[:, own].flatten(1))
+            return RowForm(**{**vars(found), "exact": exact, "guard": guard, "undefined": undefined})
     return None
 
 

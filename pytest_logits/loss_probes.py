@@ -6,22 +6,37 @@ import copy
 import math
 import re
 from collections.abc import Iterator
-from functools import partial
-from inspect import Parameter, signature
-from typing import Any
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.loss_subject import LossSubject, source_of
+from pytest_logits.loss_subject import LossSubject
 
 ROWS = 6
 BATCHES = 8
+# Scores at which a loss is compared to see it fall without end.
+FAR = (500.0, 1000.0)
+# Scores between which a pole is looked for. Halved so often, a sixteenth is 1e-13 wide, where 1 / x is 1e13; a loss
+# that jumps or passes through 0 stays what it is.
+NEAR = tuple(i / 16 for i in range(65))
+HALVINGS, DEEP = 40, 1e6
 # Rounding moves a loss by 1e-6 of itself in float32; what is asked here moves it by a share.
 CLOSE = 1e-4
-IGNORED = re.compile(r"ignore|padding_idx|-\s*100\b")
+# A step of 1e-4 moves a loss with a slope of 1 by as much; beyond this share of it is a jump.
+JUMP = 0.02
 WEIGHTS = re.compile(r"weight|alpha")
+
+
+class Fall(NamedTuple):
+    """The way that the scores move, the loss at two of them, and by how much they have moved there."""
+
+    way: str
+    at: float
+    further: float
+    by: tuple[float, float]
 
 
 class Probes:
@@ -102,34 +117,78 @@ class Probes:
             not self.same(self.value(scores.flip(0), labels.flip(0)), value) for scores, labels, value in self.pairs()
         )
 
+    def couples_scores(self) -> bool:
+        """Whether the gradient of the other rows changes with the scores of the first."""
+        for scores, labels, _ in self.pairs():
+            other = scores.clone()
+            other[0] = self.scores[1][1] if scores is self.scores[0] else self.scores[0][0]
+            (_, one), (_, two) = self.loss.gradient(scores, labels), self.loss.gradient(other, labels)
+            largest = float(one[1:].abs().max())
+            if float((one[1:] - two[1:]).abs().max()) > CLOSE * largest + 1e-9:
+                return True
+        return False
+
+    def treats_classes_alike(self) -> bool | None:
+        """Whether the loss of no batch changes when the classes are turned round; None where there are no classes."""
+        loss = self.loss
+        if len(loss.trailing) == 0 or loss.trailing[0] < 2 or callable(loss.encoding):
+            return None
+        answers = []
+        for scores, labels, value in self.pairs():
+            turned = labels.flip(1) if loss.multilabel else loss.num_classes - 1 - labels
+            answers.append(self.same(self.value(scores.flip(1), turned), value))
+        return all(answers) if answers else None
+
     def follows_prediction(self) -> tuple[float, float] | None:
         """The loss on both sides of a tie between two classes that are not the label, where it jumps; else None.
 
         A weight of the predicted class multiplies the loss of every label by the same two numbers.
         """
+        found = [self._at_tie(label) for label in (2, 0, 1)]
+        sides = [pair for pair in found if pair is not None and pair[1]]
+        if len(sides) < len(found):
+            return None
+        ratios = [a / b for a, b in sides]
+        jumps = abs(ratios[0] - 1) > JUMP
+        alike = all(abs(ratio - 1) > JUMP and (ratio > 1) == (ratios[0] > 1) for ratio in ratios)
+        return sides[0] if jumps and alike else None
+
+    def jumps_with_prediction(self) -> bool:
+        """Whether the loss of a label jumps where two other classes change places as the predicted one."""
+        sides = self._at_tie(2)
+        return sides is not None and abs(sides[0] - sides[1]) > JUMP * max(abs(sides[0]), abs(sides[1]))
+
+    def _at_tie(self, label: int) -> tuple[float, float] | None:
+        """The loss of a row of this label, with another row, where classes 0 and 1 tie above class 2, on both sides."""
         width = self.loss.trailing[0] if len(self.loss.trailing) == 1 else 0
         if width < 3 or self.loss.multilabel:
             return None
-        ratios, shown = [], None
-        for label in (2, 0, 1):
-            scores = torch.zeros((1, width), dtype=self.loss.wide)
-            scores[0, :2], scores[0, 2] = 2.0, 1.0
-            step = torch.zeros_like(scores)
-            step[0, 0], step[0, 1] = 1e-4, -1e-4
-            other = torch.zeros_like(scores)
-            other[0, -1] = 3.0
-            sides = [torch.cat([scores + s * step, other]) for s in (1, -1)]
-            values = [self.value(self.loss.nature.link(z), torch.tensor([label, width - 1])) for z in sides]
-            if None in values or not values[1]:
-                return None
-            ratios.append(float(values[0] or 0) / float(values[1]))
-            shown = shown or (float(values[0] or 0), float(values[1]))
-        jumps = abs(ratios[0] - 1) > 0.02
-        alike = all(abs(ratio - 1) > 0.02 and (ratio > 1) == (ratios[0] > 1) for ratio in ratios)
-        return shown if jumps and alike else None
+        scores = torch.zeros((1, width), dtype=self.loss.wide)
+        scores[0, :2], scores[0, 2] = 2.0, 1.0
+        step = torch.zeros_like(scores)
+        step[0, 0], step[0, 1] = 1e-4, -1e-4
+        other = torch.zeros_like(scores)
+        other[0, -1] = 3.0
+        sides = [torch.cat([scores + s * step, other]) for s in (1, -1)]
+        values = [self.value(self.loss.nature.link(z), torch.tensor([label, width - 1])) for z in sides]
+        return None if values[0] is None or values[1] is None else (values[0], values[1])
 
-    def falls_without_end(self) -> tuple[str, float, float] | None:
-        """How the scores move, and the loss at 500 and 1000, where it is below 0 and falls by a fifth of that or more.
+    def pulls_to_the_largest(self) -> bool:
+        """Whether a row is pulled towards the class with the largest score, whatever its label."""
+        loss = self.loss
+        if len(loss.trailing) != 1 or loss.trailing[0] < 3 or loss.multilabel:
+            return False
+        for leader in range(3):
+            for label in range(3):
+                scores = torch.zeros((1, *loss.trailing), dtype=loss.wide)
+                scores[0, leader] = 2.0
+                _, gradient = loss.gradient(loss.nature.link(scores), torch.tensor([label]))
+                if not float(gradient.min()) < 0 or int(gradient.argmin()) != leader:
+                    return False
+        return True
+
+    def falls_without_end(self) -> Fall | None:
+        """Where the loss is below 0 at scores of 1000, and lower than at 500 by a fifth of what they grew or more.
 
         The true score leads, or all scores rise or fall together. No sound loss is helped without end by any of these.
         """
@@ -137,15 +196,46 @@ class Probes:
         if loss.nature.takes != "logits" and loss.nature.takes != "unknown":
             return None
         labels = loss.labels_through(ROWS)
+        for way, direction in self._ways(labels).items():
+            at, further = (self.value(scale * direction, labels) for scale in FAR)
+            if at is not None and further is not None and further < 0 and further - at <= -(FAR[1] - FAR[0]) / 5:
+                return Fall(way, at, further, FAR)
+        return None
+
+    def has_a_pole(self) -> Fall | None:
+        """Where the loss falls without end near moderate scores, as what it divides by passes through 0 there.
+
+        The loss changes its sign there. Halving finds a score at which it is 0, where it jumps, or where it is as far
+        from 0 as one looks closely.
+        """
+        loss = self.loss
+        if loss.nature.takes != "unknown" or loss.wide != torch.float64:
+            return None
+        labels = loss.labels_through(ROWS)
+        for way, direction in self._ways(labels).items():
+            values = [self.value(scale * direction, labels) for scale in NEAR]
+            for (a, at_a), (b, at_b) in pairwise(zip(NEAR, values, strict=True)):
+                if at_a is None or at_b is None or not at_a * at_b < 0:
+                    continue
+                ends = {a: at_a, b: at_b}
+                for _ in range(HALVINGS):
+                    middle = (a + b) / 2
+                    ends[middle] = self.value(middle * direction, labels) or 0.0
+                    a, b = (a, middle) if ends[a] * ends[middle] <= 0 else (middle, b)
+                deepest = min((a, b), key=ends.__getitem__)
+                if ends[deepest] < -DEEP * (1 + abs(at_a) + abs(at_b)):
+                    before = max(n for n in NEAR if n <= deepest)
+                    return Fall(way, ends[before], ends[deepest], (before, deepest))
+        return None
+
+    def _ways(self, labels: Tensor) -> dict[str, Tensor]:
+        """Directions in which no sound loss falls without end."""
+        loss = self.loss
         leading = toward(labels, loss.trailing, loss.wide)
         ways = {"the true score leads": leading}
         if loss.trailing and loss.trailing[0] > 1 and not loss.multilabel:
             ways |= {"all scores rise": torch.ones_like(leading), "all scores fall": -torch.ones_like(leading)}
-        for way, direction in ways.items():
-            at, further = self.value(500.0 * direction, labels), self.value(1000.0 * direction, labels)
-            if at is not None and further is not None and further < 0 and further - at <= -100:
-                return way, at, further
-        return None
+        return ways
 
     def weights_without_effect(self) -> str | None:
         """The name of class weights that take part in the loss and change nothing; None where there are none.
@@ -200,50 +290,6 @@ class Probes:
         rows = gradient.reshape(-1, gradient.shape[1])
         return torch.equal(rows.argmin(dim=1), labels.flatten())
 
-    # Rows that are left out
-
-    def ignored_label(self) -> int | None:
-        """The label whose rows the loss says it leaves out, where it takes it.
-
-        Named by an attribute, a default or a keyword, or -100 where the code of the loss speaks of it.
-        """
-        loss = self.loss.loss_object
-        if self.loss.multilabel or self.loss.nature.form != "categorical" or self.loss.encoding not in (None, "index"):
-            return None
-        named = {name: value for name, value in named_numbers(loss).items() if IGNORED.search(name)}
-        label = next((int(value) for value in named.values() if float(value).is_integer()), None)
-        if label is None and IGNORED.search(source_of(loss)):
-            label = -100
-        if label is None or 0 <= label < self.loss.num_classes:
-            return None
-        labels = self.labels[0].clone()
-        labels[0] = label
-        return label if self.loss.accepts(self.scores[0], labels) else None
-
-    def ignored_rows(self, label: int) -> tuple[float, float, str] | None:
-        """The loss with rows left out, what it should be, and how it is off; None where they have no influence."""
-        dense = self.loss.trailing[1:]
-        for scores, labels in zip(self.scores, self.labels, strict=True):
-            masked = labels.clone()
-            if dense:
-                # The same positions of every row, so that a mean of the rows' means is the same as well.
-                masked[..., 0] = label
-                wanted_scores, wanted_labels = scores[..., 1:], labels[..., 1:]
-            else:
-                masked[::2] = label
-                wanted_scores, wanted_labels = scores[1::2], labels[1::2]
-            wanted, found = self.value(wanted_scores, wanted_labels), self.value(scores, masked)
-            if wanted is None or found is None or wanted != wanted or found != found:
-                return None
-            out = (masked == label).reshape(ROWS, -1)
-            _, gradient = self.loss.gradient(scores, masked)
-            reached = gradient.movedim(1, -1).reshape(ROWS, out.shape[1], -1)[out]
-            if float(reached.abs().max()) > 1e-9:
-                return found, wanted, "the scores of ignored rows have a gradient"
-            if not self.same(found, wanted):
-                return found, wanted, "ignored rows are counted"
-        return None
-
 
 def gathers_over_rows(loss: LossSubject) -> bool:
     """Whether one row is refused with label 1, and K rows are taken with all labels."""
@@ -269,24 +315,3 @@ def toward(labels: Tensor, trailing: tuple[int, ...], dtype: torch.dtype) -> Ten
     if labels.shape[1:] == trailing or not trailing or trailing[0] == 1:
         return (2.0 * labels - 1).reshape(len(labels), *trailing).to(dtype)
     return F.one_hot(labels, trailing[0]).movedim(-1, 1).to(dtype)
-
-
-def named_numbers(loss: Any) -> dict[str, float]:
-    """Numbers that a loss is made with: attributes of a module, keywords of a partial, defaults of a function."""
-    if isinstance(loss, nn.Module):
-        return {name: value for name, value in vars(loss).items() if _is_number(value)}
-    given: dict[str, Any] = {}
-    while isinstance(loss, partial):
-        given = {**loss.keywords, **given}
-        loss = loss.func
-    try:
-        parameters = tuple(signature(loss).parameters.values())
-    except (TypeError, ValueError):
-        parameters = ()
-    defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
-    own = defaults if getattr(loss, "__module__", "").partition(".")[0] != "torch" else {}
-    return {name: value for name, value in {**own, **given}.items() if _is_number(value)}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

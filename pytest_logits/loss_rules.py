@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pytest_logits.allowances import RECOGNISED
 from pytest_logits.loss_forms import RowForm, bits_of, parts
 
 Kind = Literal[
@@ -31,9 +32,6 @@ Kind = Literal[
 ]
 BatchLoss = Callable[[Tensor, Tensor], Tensor]
 SAME, MIXED, SPARE = 3, 5, 8
-# Coefficients and values are equal when they differ by less: float32 rounds them at 1e-6, mistakes change them by a
-# share of 1 / MIXED or more.
-CLOSE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +110,7 @@ class Probe:
         fitted = len(values) - SPARE
         found = torch.linalg.lstsq(rows[:fitted], values[:fitted].unsqueeze(1), driver="gelsd").solution.squeeze(1)
         off = (rows[fitted:] @ found - values[fitted:]).abs().max()
-        close = max(CLOSE, 10 * self.form.off) * (values.std() + 1e-3 * values.abs().max())
+        close = max(RECOGNISED, 10 * self.form.off) * (values.std() + 1e-3 * values.abs().max())
         return found.reshape(len(labels), -1).sum(1) if bool(off <= close) else None
 
 
@@ -141,11 +139,11 @@ def rule_of(probe: Probe) -> Rule:
 
 
 def _near(value: float, wanted: float) -> bool:
-    return abs(value - wanted) <= CLOSE * abs(wanted)
+    return abs(value - wanted) <= RECOGNISED * abs(wanted)
 
 
 def _close(values: Tensor, wanted: Tensor) -> bool:
-    return bool(((values - wanted).abs() <= CLOSE * wanted.abs().max()).all())
+    return bool(((values - wanted).abs() <= RECOGNISED * wanted.abs().max()).all())
 
 
 def _rows(probe: Probe) -> Rule:

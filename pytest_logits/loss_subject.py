@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -15,16 +14,13 @@ from pytest_logits.copies import DoesNotApply, SubjectError
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Passes, Verdict
 from pytest_logits.guard import seed_everything
+from pytest_logits.loss_code import first_argument, name_of
+from pytest_logits.loss_shapes import DENSE, LossShapes
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import LossSpec
+from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.settings import Settings, derive_seed
 from pytest_logits.subject import Subject
-
-# A loss that takes both numbers of classes takes any; one that is made for a number takes none but that or fewer.
-ANY_CLASSES = (3, 40)
-USUAL_CLASSES = 5
-MOST_PROBED = 33
-DENSE = (3,)
 
 
 class LossSubject:
@@ -67,7 +63,7 @@ class LossSubject:
         self._given_nature = nature
         self._call = call
         self._in_dtype: dict[torch.dtype, Any] = {dtype: self.loss_object}
-        self.loss_name = loss_name or (loss if isinstance(loss, str) else _name(loss))
+        self.loss_name = loss_name or (loss if isinstance(loss, str) else name_of(loss))
 
     @classmethod
     def registered(cls, spec: LossSpec, settings: Settings) -> LossSubject:
@@ -194,12 +190,17 @@ class LossSubject:
         """Whether a loss that is registered by itself calls its first argument logits."""
         if self._given_sample is not None or known_nature(self.loss_object) is not None:
             return False
-        loss = self.loss_object
-        try:
-            first = next(iter(inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters), "")
-        except (TypeError, ValueError):
+        return "logit" in first_argument(self.loss_object)
+
+    @property
+    def may_take_probabilities(self) -> bool:
+        """Whether a loss that is not recognised may be one of probabilities, as Dice often is."""
+        if self.nature.takes != "unknown":
             return False
-        return "logit" in first.lower()
+        sample = self._given_sample
+        if sample is None:
+            return not self.names_logits
+        return bool(((sample >= 0) & (sample <= 1)).all())
 
     @property
     def multilabel(self) -> bool:
@@ -211,17 +212,24 @@ class LossSubject:
         """The shape of the scores of one example: (K, *dense), (1,) or ()."""
         if self._given_sample is not None:
             return tuple(self._given_sample.shape[1:])
-        if self.task == "binary":
-            return self._binary_trailing
-        flat = (self._given_classes or self._probed_classes or USUAL_CLASSES,)
-        dense = (*flat, *DENSE)
-        return dense if not self._takes_shape(flat) and self._takes_shape(dense) else flat
+        return self._shapes.trailing
+
+    @cached_property
+    def _shapes(self) -> LossShapes:
+        return LossShapes(
+            accepts=self.accepts,
+            loss=self.loss_object,
+            task=self.task,
+            encoding=self.encoding,
+            classes=self._given_classes,
+            dtype=self.dtype,
+        )
 
     @cached_property
     def takes_dense(self) -> bool:
         """Whether a loss that is registered by itself also takes scores (N, K, T) with labels (N, T)."""
         free = self._given_sample is None and self.task == "multiclass" and len(self.trailing) == 1
-        return free and self._takes_shape((*self.trailing, *DENSE))
+        return free and self._shapes.takes((*self.trailing, *DENSE))
 
     def dense(self) -> LossSubject:
         """The same loss on scores (N, K, T)."""
@@ -235,48 +243,11 @@ class LossSubject:
             dtype=self.dtype,
         )
 
-    def _takes_shape(self, shape: tuple[int, ...]) -> bool:
-        if self.multilabel:
-            return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), torch.ones((2, *shape)).long())
-        labels = torch.arange(2).view(-1, *(1 for _ in shape[1:])).expand(-1, *shape[1:])
-        return self.accepts(torch.zeros((2, *shape), dtype=self.dtype), labels)
-
     @property
     def any_classes(self) -> bool:
         """Whether the number of classes is free."""
         registered = self._given_sample is None and self._given_classes is None
-        return registered and self.task != "binary" and self._probed_classes is None
-
-    @cached_property
-    def _binary_trailing(self) -> tuple[int, ...]:
-        if self.encoding == "column":
-            return (1,)
-        if known_nature(self.loss_object) == NAMED["cross_entropy"][1] or self.encoding in ("index", "onehot"):
-            return (2,)
-        flat = torch.zeros(3)
-        return (
-            () if self.accepts(flat, torch.tensor([0, 1, 1])) or not self.accepts(flat[:, None], flat.long()) else (1,)
-        )
-
-    @cached_property
-    def _probed_classes(self) -> int | None:
-        """The number of classes that the loss is made for; None where it takes any."""
-        if all(self._takes_classes(classes) for classes in ANY_CLASSES):
-            return None
-        taken = [classes for classes in range(2, MOST_PROBED) if self._takes_classes(classes)]
-        taken = taken or [size for size in self._sizes() if self._takes_classes(size)]
-        return max(taken, default=USUAL_CLASSES)
-
-    def _takes_classes(self, classes: int) -> bool:
-        rows = torch.arange(2 * classes)
-        labels = (rows.unsqueeze(1) + torch.arange(classes)) % 2 if self.multilabel else rows % classes
-        return self.accepts(torch.zeros((len(rows), classes), dtype=self.dtype), labels)
-
-    def _sizes(self) -> list[int]:
-        """The lengths of the tensors that a module holds: its weights have one per class."""
-        loss = self.loss_object
-        held = [*loss.parameters(), *loss.buffers()] if isinstance(loss, nn.Module) else []
-        return sorted({len(tensor) for tensor in held if tensor.ndim == 1 and len(tensor) > 1})
+        return registered and self.task != "binary" and self._shapes.probed_classes is None
 
     @cached_property
     def sample_logits(self) -> Tensor:
@@ -315,34 +286,17 @@ class LossSubject:
 
     @cached_property
     def has_single_column(self) -> bool:
-        """Whether a loss over classes gets one score per example: softmax over one score is 1 whatever it says."""
-        return (
-            self.nature.form == "categorical"
-            and self.nature.takes != "unknown"
-            and (not self.trailing or self.trailing[0] == 1)
-        )
+        """Whether a loss over classes gets one score per example."""
+        return is_single_column(self)
 
     @cached_property
     def refusal(self) -> Exception | None:
         """What the loss raises on scores of zero; None where it takes its targets."""
-        try:
-            self.each(torch.zeros_like(self.sample_logits), self.sample_labels)
-        except SubjectError:
-            raise
-        except Exception as error:
-            # A loss may raise anything about its targets; targets_fit_loss reports it in torch's words.
-            return error
-        return None
+        return refusal_of(self)
 
     def require_targets(self) -> None:
-        """Say that a check does not apply where the loss refuses its targets.
-
-        Raises:
-            DoesNotApply: it does.
-        """
-        if self.refusal is not None:
-            said = str(self.refusal).splitlines()[0]
-            raise DoesNotApply(f"{self.loss_name} refuses its targets, see targets_fit_loss: {said}")
+        """Raise ``DoesNotApply`` where the loss refuses its targets."""
+        require_taken(self)
 
     def require_function(self) -> None:
         """Say that a check does not apply where the loss is no function of scores and labels.
@@ -388,18 +342,3 @@ def as_loss(subject: Subject | LossSubject) -> LossSubject:
     if isinstance(subject, LossSubject):
         return subject
     return subject.remember("loss", lambda: LossSubject.of_model(subject))
-
-
-def _name(loss: Any) -> str:
-    """How a loss is called in a sentence."""
-    function = getattr(loss, "func", loss)
-    return str(getattr(function, "__name__", None) or type(function).__name__)
-
-
-def source_of(loss: Any) -> str:
-    """The user's code of a loss, "" where it has none: what is meant is read from it, never what is right."""
-    function = getattr(loss, "func", loss)
-    try:
-        return inspect.getsource(type(function) if isinstance(function, nn.Module) else inspect.unwrap(function))
-    except (OSError, TypeError):
-        return ""

@@ -16,6 +16,7 @@ from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import ModelSpec
+from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
 from pytest_logits.structures import called, find_logits, index_rows, replaced
@@ -258,33 +259,17 @@ class Subject(Feeding):
 
     @cached_property
     def has_single_column(self) -> bool:
-        """Whether a loss over classes gets one score per example: softmax over one score is 1 whatever it says."""
-        shape = self.sample_logits.shape
-        return (
-            self.nature.form == "categorical" and self.nature.takes != "unknown" and (len(shape) < 2 or shape[1] == 1)
-        )
+        """Whether a loss over classes gets one score per example."""
+        return is_single_column(self)
 
     @cached_property
     def refusal(self) -> Exception | None:
         """What the loss raises on scores of zero in the shape of the model's; None where it takes its targets."""
-        try:
-            self.loss(torch.zeros_like(self.sample_logits), self.sample_labels)
-        except SubjectError:
-            raise
-        except Exception as error:
-            # A loss may raise anything about its targets; targets_fit_loss reports it in torch's words.
-            return error
-        return None
+        return refusal_of(self)
 
     def require_targets(self) -> None:
-        """Say that a check does not apply where the loss refuses its targets.
-
-        Raises:
-            DoesNotApply: it does.
-        """
-        if self.refusal is not None:
-            said = str(self.refusal).splitlines()[0]
-            raise DoesNotApply(f"{self.loss_name} refuses its targets, see targets_fit_loss: {said}")
+        """Raise ``DoesNotApply`` where the loss refuses its targets."""
+        require_taken(self)
 
     def require_range(self) -> None:
         """Say that a check does not apply where the loss raises on the model's own scores, as BCE on logits does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal
 
@@ -50,6 +51,8 @@ def logits(
     elements = _elements(_largest_at_most(max_magnitude, dtype), dtype)
     positions = math.prod(dense_shape)
 
+    # A strategy costs more to make than to draw from once.
+    @functools.cache
     def tables(classes: int) -> st.SearchStrategy[Tensor]:
         row = st.lists(elements, min_size=classes * positions, max_size=classes * positions)
         rows = st.lists(row, min_size=min_batch_size, max_size=max_batch_size)

@@ -17,6 +17,7 @@ from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
+from pytest_logits.regions import MATERIAL
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
 from pytest_logits.strategies.logits import logits as logit_strategy
@@ -48,8 +49,8 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     On generated classifiers a one-logit head is trained beside the two-logit one, with twice its step and half its
     weight decay.
 
-    Causes: unstable_loss, signed_targets, broadcast_targets, softmax_before_cross_entropy,
-    sigmoid_before_bce_with_logits.
+    Causes: unstable_loss, signed_targets, labels_out_of_range, unnormalised_targets, broadcast_targets,
+    softmax_before_cross_entropy, sigmoid_before_bce_with_logits.
     """
     shape = subject.sample_logits.shape
     two = len(shape) == 2 and shape[1] == 2 and subject.nature.form == "categorical"
@@ -179,11 +180,15 @@ def _compare(subject: LossSubject, reference: equivalence.Reference) -> Verdict:
 def _cause_in_targets(
     subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor, *, value: float
 ) -> str | None:
-    """What the targets are to blame for: outside [0, 1], or those of the other class."""
+    """What the targets are to blame for: outside [0, 1], rows that do not sum to 1, or those of the other class."""
     kept = (labels == 0) | (labels == 1)
     targets = subject.targets(labels, scores)[kept]
     if bool((targets < 0).any()):
         return "signed_targets"
+    if reference.two_columns and targets.is_floating_point():
+        off = (targets.double().sum(dim=1) - 1).abs() > MATERIAL
+        if bool(off.any()):
+            return "unnormalised_targets"
     bound, _ = reference.tolerance(scores, labels)
     other = torch.where(kept, 1 - labels, labels)
     swapped = abs(value - float(reference.value(scores.double(), other))) <= bound

@@ -1,9 +1,12 @@
-"""The true class with the higher score never costs more than with the lower one."""
+"""The true class never costs more with the higher score than with the lower one."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,11 +16,13 @@ from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
-from pytest_logits.loss_probes import Probes, gathers_over_rows
+from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
 from pytest_logits.subject import Subject
+
+Link: TypeAlias = Callable[[Tensor], Tensor]
 
 # Scores beyond which a guard inside a logarithm makes all wrong rows cost the same.
 LARGEST_SCORE = 10.0
@@ -26,6 +31,8 @@ CLOSE = 1e-4
 # Where a row alone has no loss (pairs of rows, the hardest share of them), it is repeated so often.
 COPIES = (1, 4)
 MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)
+# How far the true class is behind. Nearer to the others a penalty of large scores may weigh as much as the loss.
+BEHIND = (8.0, 4.0, 2.0, 1.0)
 
 
 @check(
@@ -42,10 +49,17 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     cross entropy with weights and label smoothing, focal and other losses that are not proper, hinges, margins by class
     and Dice. For a single score the exchange is of its sign. Scores and labels are drawn by Hypothesis.
 
+    A loss written by hand is also followed as the true score rises from 8 below the others, which are equal, to 1
+    below: it does not rise, and a step against its gradient does not lower the true score. Beyond the others a sound
+    loss may rise: past the optimum of label smoothing, or where scores are kept small.
+
+    A loss that is not recognised may be one of probabilities. Unless its first argument is called logits, it fails only
+    where it does so on probabilities as well.
+
     A loss that prefers another class at every margin is turned round: a minus too many, or the labels of other classes.
     One that does so in places pays less for some rows that are badly wrong than for rows that are nearly right.
 
-    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range, wrong_loss_weights (advice).
+    Causes: loss_is_maximised, loss_rewards_mistakes, labels_out_of_range, wrong_loss_weights.
     """
     loss = as_loss(subject)
     loss.require_targets()
@@ -69,19 +83,80 @@ def _judge(loss: LossSubject) -> Verdict:
     if copies is None:
         return not_applicable(f"{loss.loss_name} of rows with the same label does not depend on their scores")
     examples = loss.settings.profile.examples
-    draws = batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
-    found = smallest(
-        draws, lambda draw: _exchange(loss, *draw, copies) is not None, seed=loss.seed("prefers"), examples=examples
+    found = _cheaper(loss, copies, loss.nature.link, examples)
+    if found is not None and loss.may_take_probabilities:
+        found = _cheaper(loss, copies, _probabilities(loss), examples)
+        if found is None:
+            return passed(
+                f"on probabilities, which {loss.loss_name} may take, exchanging that of the true class with a lower "
+                f"one never lowers it, on {examples} drawn rows",
+                evidence={"examples": examples, "taken": "probabilities"},
+            )
+    if found is not None:
+        return _finding(loss, found, copies)
+    return _while_rising(loss, copies) or passed(
+        f"exchanging the score of the true class with a lower one never lowers {loss.loss_name}, on {examples} "
+        "drawn rows",
+        evidence={"examples": examples},
     )
-    if found is None:
-        return passed(
-            f"exchanging the score of the true class with a lower one never lowers {loss.loss_name}, on {examples} "
-            "drawn rows",
-            evidence={"examples": examples},
-        )
-    numbers = _exchange(loss, *found, copies)
-    assert numbers is not None
-    return _finding(loss, numbers, copies)
+
+
+def _cheaper(loss: LossSubject, copies: int, link: Link, examples: int) -> dict[str, Any] | None:
+    """The smallest drawn exchange that makes a row cheaper."""
+    found = smallest(
+        batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide),
+        lambda draw: _exchange(loss, *draw, copies, link) is not None,
+        seed=loss.seed("prefers"),
+        examples=examples,
+    )
+    return None if found is None else _exchange(loss, *found, copies, link)
+
+
+def _probabilities(loss: LossSubject) -> Link:
+    return replace(loss.nature, takes="probabilities").link
+
+
+def _while_rising(loss: LossSubject, copies: int) -> Verdict | None:
+    """A finding where a true score behind the others costs more as it rises, or is pushed back by the gradient."""
+    if known_nature(loss.loss_object) is not None or loss.may_take_probabilities:
+        return None
+    for label in (0, 1):
+        rows = [_one_sided(loss, label, -margin) for margin in BEHIND]
+        values = [_value(loss, *row, copies) for row in rows]
+        pushes = [_push(loss, *row, copies) for row in rows]
+        rises = [
+            i
+            for i, (a, b) in enumerate(pairwise(values))
+            if a is not None and b is not None and math.isfinite(a) and b > a + CLOSE * (1 + abs(a))
+        ]
+        backwards = all(push is not None and push > CLOSE for push in pushes)
+        if rises:
+            a, b = rises[0], rises[0] + 1
+            said = f"rises from {values[a]:.4g} to {values[b]:.4g} as the true score rises from {BEHIND[a]:g} to "
+            said += f"{BEHIND[b]:g} below the others"
+        elif backwards:
+            said = "has a gradient that pushes the true score down where it is 1 to 8 below the others"
+        else:
+            continue
+        return _verdict(loss, said, "no more with a higher true score, and a gradient that raises it", rows[-1])
+    return None
+
+
+def _push(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int) -> float | None:
+    """The part of the gradient along the true score, relative to its largest entry; None where there is none."""
+    leaf = scores.clone().requires_grad_()
+    labels = labels.repeat(copies, *(1 for _ in labels.shape[1:]))
+    try:
+        value = loss.loss(loss.nature.link(leaf.repeat(copies, *(1 for _ in leaf.shape[1:]))), labels)
+        (gradient,) = torch.autograd.grad(value, leaf)
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    loss.count(backward=1)
+    largest = float(gradient.abs().max())
+    if not 0 < largest < math.inf:
+        return None
+    direction = toward(labels[: len(scores)], loss.trailing, loss.wide)
+    return float((gradient * direction).sum()) / (largest * float(direction.abs().sum()))
 
 
 def _says_something(loss: LossSubject, copies: int) -> bool:
@@ -110,24 +185,24 @@ def _one_sided(loss: LossSubject, label: int, margin: float) -> tuple[Tensor, Te
     return scores, labels
 
 
-def _value(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int) -> float | None:
+def _value(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link: Link | None = None) -> float | None:
     repeated = (
         scores.repeat(copies, *(1 for _ in scores.shape[1:])),
         labels.repeat(copies, *(1 for _ in labels.shape[1:])),
     )
     try:
-        return float(loss.loss(loss.nature.link(repeated[0]), repeated[1]).detach())
+        return float(loss.loss((link or loss.nature.link)(repeated[0]), repeated[1]).detach())
     except (RuntimeError, ValueError, IndexError):
         return None
 
 
-def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int) -> dict[str, Any] | None:
+def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link: Link) -> dict[str, Any] | None:
     """The numbers of an exchange that makes the row cheaper; None where there is none."""
-    before = _value(loss, scores, labels, copies)
+    before = _value(loss, scores, labels, copies, link)
     if before is None or not math.isfinite(before):
         return None
     for other in _exchanged(loss, scores, labels):
-        after = _value(loss, other, labels, copies)
+        after = _value(loss, other, labels, copies, link)
         if after is None or not math.isfinite(after):
             continue
         # ``scores`` has the true class in front.
@@ -165,20 +240,36 @@ def _finding(loss: LossSubject, numbers: dict[str, Any], copies: int) -> Verdict
     claim = claim_of(loss)
     turned = _turned_round(loss, copies)
     harmless = not turned and claim is not None and not claim.form.gamma and _has_weights(claim)
-    cause = "loss_is_maximised" if turned else "loss_rewards_mistakes"
+    cause, beside = "loss_is_maximised" if turned else "loss_rewards_mistakes", ""
     if turned and claim is not None and _other_class(claim):
         cause = "labels_out_of_range"
+    if not turned and claim is None and Probes(loss).jumps_with_prediction():
+        cause, beside = "wrong_loss_weights", "; it jumps where two wrong classes change places as the predicted one"
     copied = f" (each of {copies} equal rows)" if copies > 1 else ""
     return Verdict(
         outcome="advice" if harmless else "failed",
         cause="wrong_loss_weights" if harmless else cause,
         measured=f"{loss.loss_name} is {numbers['loss']:.4g} at logits {numbers['logits']}, label {numbers['labels']}, "
         f"and {numbers['loss_exchanged']:.4g} with the true class's score exchanged for a lower one{copied}"
-        + ("; so it is at every margin" if turned else ""),
+        + ("; so it is at every margin" if turned else beside),
         expected="no less with the lower score",
         location=loss_place(loss) if callable(loss.loss_object) else None,
         counterexample=numbers,
         evidence={"at_every_margin": turned},
+    )
+
+
+def _verdict(loss: LossSubject, said: str, expected: str, row: tuple[Tensor, Tensor]) -> Verdict:
+    claim = claim_of(loss)
+    harmless = claim is not None and not claim.form.gamma and _has_weights(claim)
+    return Verdict(
+        outcome="advice" if harmless else "failed",
+        cause="wrong_loss_weights" if harmless else "loss_rewards_mistakes",
+        measured=f"{loss.loss_name} {said}",
+        expected=expected,
+        location=loss_place(loss) if callable(loss.loss_object) else None,
+        counterexample={"logits": row[0].tolist(), "labels": row[1].tolist()},
+        evidence={"behind": list(BEHIND)},
     )
 
 

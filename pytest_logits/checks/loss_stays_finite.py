@@ -56,8 +56,8 @@ def loss_stays_finite(subject: Subject | LossSubject) -> Verdict:
     What overflows only in bfloat16 or under torch.autocast, in which the model does not compute, is advice; so is what
     is infinite for some labels only, as for a class that is masked. Losses that add a small number to a probability do
     not stand float16, so where they overflow is told and no more, unless the model is in float16 itself. A loss that
-    refuses a dtype is not asked in it. With every row ignored, torch's mean is NaN with the gradient 0: this check does
-    not look there.
+    refuses a dtype is not asked in it. With every row ignored, torch's mean is NaN with the gradient 0:
+    loss_matches_reference says what a loss does there.
 
     Causes: unstable_loss.
     """

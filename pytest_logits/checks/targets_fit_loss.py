@@ -120,6 +120,9 @@ def _judge_rows(subject: Subject | LossSubject, scores: Tensor, labels: Tensor, 
         if len(loss.trailing) > 1 and Probes(loss).moves_labels():
             said = "the scores of a position are pulled towards the label of another"
             return finding(subject, "scores_out_of_order", said, "each position with its own label", targets, numbers)
+        if Probes(loss).pulls_to_the_largest():
+            said = "a row is pulled towards the class with its largest score, whatever its label"
+            return finding(subject, "labels_have_no_effect", said, "a row pulled towards its label", targets, numbers)
         row = int(pulls.argmax())
         said = f"a row with label {int(labels.reshape(-1)[row])} is pulled towards class {int(rows[row].argmin())}"
         return finding(subject, "labels_out_of_range", said, "each row pulled towards its label", targets, numbers)
