@@ -4,9 +4,11 @@ Rounding is bounded in ``tolerances``. What is here follows from how losses are 
 numbers are fitted on drawn scores and held against other draws.
 
 Guards. Many add a small number inside a logarithm, or clamp the probability: of 20 such lines that a search of public
-code gave, 1e-12 to 1e-5 in 19 and 1e-4 in one. A loss that is recognised to rounding has a guard g that did not show on
-any draw, so g is no larger than the least p, or 1 - p, that the draws had for a label. That number is the guard that is
-allowed (``guard_of``); it is no choice. A guard takes log(1 + g / p) off a term, and the share g / p off its slope.
+code gave, 1e-12 to 1e-5 in 19 and 1e-4 in one. A loss that is recognised to rounding has a guard that did not show on
+any draw. It is measured (``guard_of``): where the true score is as far behind as scores are drawn, the loss is that of
+the probability p + g or max(p, g) instead of p, and where it is as far in front, a clamp at 1 - g leaves a loss of g.
+A guard g takes log(1 + g / p) off a term, and the share g / p off its slope. None is taken to be smaller than
+EXACT of float32: what the dtype that losses are used in could not show of a form is no mistake in float64.
 
 Recognition. The misfit of a right form is rounding, at most EXACT of how much the loss varies: the fit solves for
 at most 25 numbers on twice as many draws and 8 more, and multiplies the rounding of one value (a few u) by the
@@ -20,20 +22,37 @@ compared with sums of each other, within twice that. A mistake moves a coefficie
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 # Relative to how much the loss varies over the draws.
 RECOGNISED = 1e-3
 EXACT = {torch.float64: 1e-9, torch.float32: 1e-5}
+# Terms beyond this are those of probabilities so small that only guards are large beside them, as are 1 - p of others.
+FAR = 10.0
+# exp of this is still a number.
+MOST = 700.0
 
 
-def guard_of(probabilities: Tensor, complements: Tensor) -> float:
-    """The largest guard that may not have shown on draws, float64 (draws, terms) of p and of 1 - p.
+def guard_of(shares: Tensor, terms: Tensor, off: float) -> float:
+    """The guard that takes ``off``, the loss less its reference, off a row at the far end of the scores.
 
-    A term shows a guard once p, or 1 - p, is below it on one of its draws; that of another term may still be higher.
+    Args:
+        shares: of the row's terms, float64.
+        terms: -log p of each.
+        off: below 0 where a guard makes a term smaller.
     """
-    return float(torch.maximum(probabilities.amin(dim=0), complements.amin(dim=0)).max())
+    least = EXACT[torch.float32]
+    if not math.isfinite(off):
+        return least
+    far, near = terms > FAR, terms < math.exp(-FAR)
+    weight = float(shares[far].abs().sum())
+    if weight > 0:
+        return max(least, math.exp(-float(terms[far].max())) * math.expm1(min(max(-off / weight, 0.0), MOST)))
+    weight = float(shares[near].abs().sum())
+    return max(least, abs(off) / weight) if weight > 0 else least
 
 
 def focal_weights(

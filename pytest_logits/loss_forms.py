@@ -26,6 +26,8 @@ CLASSES_FITTED = 12
 HELD_OUT = 8
 GAMMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 LEAST_LOG = -100.0
+# A loss written by hand may lose 1 - p where p rounds to 1, at a score of 37 in float64; torch's own must not.
+LARGEST_BY_HAND = 20.0
 
 RowLoss = Callable[[Tensor, Tensor], float]
 
@@ -167,8 +169,7 @@ def fit(
         found = _solved(terms_of, values, spread, family=family, width=width, multilabel=multilabel, gamma=gamma)
         if found is not None:
             exact = found.off <= EXACT.get(dtype, EXACT[torch.float32])
-            own = list(values) if over_classes else slice(None)
-            guard = guard_of(torch.exp(-raw)[:, own].flatten(1), factors[:, own].flatten(1))
+            guard = _guard(loss, found, trailing, nature, dtype, label_of) if exact else 0.0
             return RowForm(**{**vars(found), "exact": exact, "guard": guard, "undefined": undefined})
     return None
 
@@ -180,6 +181,34 @@ def _draws(count: int, trailing: tuple[int, ...], dtype: torch.dtype) -> list[Te
     scales = (1.0, 2.0, 4.0)
     rows = [scales[i % len(scales)] * torch.randn((1, *wide), generator=rng) for i in range(count)]
     return [row.to(dtype).reshape(1, *wide, *(1 for _ in trailing[1:])).expand(1, *trailing) for row in rows]
+
+
+def _guard(
+    loss: RowLoss,
+    form: RowForm,
+    trailing: tuple[int, ...],
+    nature: Nature,
+    dtype: torch.dtype,
+    label_of: Callable[[int], Tensor],
+) -> float:
+    """The largest guard that rows show whose label is as far behind, or in front, as scores are drawn."""
+    found, width = 0.0, trailing[0] if trailing else 1
+    for label in form.labels:
+        of = label_of(label)
+        toward = torch.full((1, width), 2.0 * label - 1)
+        if form.over_classes or (width > 1 and of.shape != (1, width)):
+            toward = 2.0 * F.one_hot(torch.tensor([label]), width) - 1
+        for reach in (-LARGEST_BY_HAND, LARGEST_BY_HAND):
+            row = (reach * toward).to(dtype).reshape(1, *trailing[:1], *(1 for _ in trailing[1:])).expand(1, *trailing)
+            shown = nature.link(row)
+            first = shown.double().flatten(2)[..., :1].squeeze(2) if trailing[1:] else shown.double()
+            y = of if of.shape == first.shape else of.flatten()[:1]
+            terms, factors = parts(first, form.family)
+            shares = form.table[y] if form.over_classes else form.table[bits_of(y, width), torch.arange(width)]
+            weighted = shares * (factors.clamp(min=0) ** form.gamma if form.gamma else 1.0)
+            exact = float(form.rows(first, y).sum())
+            found = max(found, guard_of(weighted.flatten(), terms.flatten(), loss(shown, of) - exact))
+    return found
 
 
 def _gammas(raw: Tensor, factors: Tensor, values: dict[int, Tensor], over_classes: bool) -> Sequence[float]:

@@ -112,9 +112,11 @@ class Probes:
         return changed
 
     def follows_order(self) -> bool:
-        """Whether the loss of some batch changes when its rows are turned round, labels with them."""
+        """Whether the loss of some batch changes when its rows, labels with them, are turned round or moved by one."""
         return any(
-            not self.same(self.value(scores.flip(0), labels.flip(0)), value) for scores, labels, value in self.pairs()
+            not self.same(self.value(scores.flip(0), labels.flip(0)), value)
+            or not self.same(self.value(scores.roll(1, 0), labels.roll(1, 0)), value)
+            for scores, labels, value in self.pairs()
         )
 
     def couples_scores(self) -> bool:
@@ -205,27 +207,35 @@ class Probes:
     def has_a_pole(self) -> Fall | None:
         """Where the loss falls without end near moderate scores, as what it divides by passes through 0 there.
 
-        The loss changes its sign there. Halving finds a score at which it is 0, where it jumps, or where it is as far
-        from 0 as one looks closely.
+        It passes there from one side of what it is at 0 to the other. Halving finds a score at which it is that, where
+        it jumps, or where it is as far away as one looks closely.
         """
         loss = self.loss
         if loss.nature.takes != "unknown" or loss.wide != torch.float64:
             return None
         labels = loss.labels_through(ROWS)
         for way, direction in self._ways(labels).items():
-            values = [self.value(scale * direction, labels) for scale in NEAR]
+            level = self.value(0 * direction, labels)
+            if level is None or not math.isfinite(level):
+                return None
+
+            def above(scale: float, direction: Tensor = direction, level: float = level) -> float:
+                found = self.value(scale * direction, labels)
+                return math.nan if found is None else found - level
+
+            values = [above(scale) for scale in NEAR]
             for (a, at_a), (b, at_b) in pairwise(zip(NEAR, values, strict=True)):
-                if at_a is None or at_b is None or not at_a * at_b < 0:
+                if not at_a * at_b < 0:
                     continue
                 ends = {a: at_a, b: at_b}
                 for _ in range(HALVINGS):
                     middle = (a + b) / 2
-                    ends[middle] = self.value(middle * direction, labels) or 0.0
+                    ends[middle] = above(middle)
                     a, b = (a, middle) if ends[a] * ends[middle] <= 0 else (middle, b)
                 deepest = min((a, b), key=ends.__getitem__)
-                if ends[deepest] < -DEEP * (1 + abs(at_a) + abs(at_b)):
+                if ends[deepest] < -DEEP * (1 + abs(level) + abs(at_a) + abs(at_b)):
                     before = max(n for n in NEAR if n <= deepest)
-                    return Fall(way, ends[before], ends[deepest], (before, deepest))
+                    return Fall(way, level + ends[before], level + ends[deepest], (before, deepest))
         return None
 
     def _ways(self, labels: Tensor) -> dict[str, Tensor]:

@@ -12,11 +12,12 @@ from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
+from pytest_logits.loss_forms import LARGEST_BY_HAND
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
 
-# A loss written by hand may lose 1 - p where p rounds to 1, at a score of 37 in float64; torch's own must not.
-LARGEST_SCORE, LARGEST_BY_HAND = 1000.0, 20.0
+# Of torch's own losses.
+LARGEST_SCORE = 1000.0
 # How far scores are moved off a tie.
 NUDGE = 1e-3
 

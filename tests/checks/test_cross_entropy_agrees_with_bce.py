@@ -198,6 +198,14 @@ def test_a_registered_loss_is_drawn_on_and_not_trained(loss: Any, arguments: dic
     assert "training" not in result.verdict.evidence
 
 
+def test_soft_targets_that_do_not_sum_to_one_are_named():
+    """In range or not: a vote count is no label."""
+    (result,) = pytest_logits.check_loss(
+        nn.CrossEntropyLoss(), select=[CHECK], num_classes=2, targets=lambda y: 3.0 * F.one_hot(y, 2) + 1
+    )
+    assert (result.outcome, result.verdict.cause) == ("failed", "unnormalised_targets")
+
+
 # Training
 
 

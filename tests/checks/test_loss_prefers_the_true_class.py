@@ -78,3 +78,51 @@ def test_a_loss_of_pairs_is_not_asked():
         return F.softplus(-pairs).sum() / max(1, pairs.numel())
 
     assert check(ranked, task="binary").outcome == "not_applicable"
+
+
+def turned_back(logits: Tensor, targets: Tensor) -> Tensor:
+    value = F.multi_margin_loss(logits, targets)
+    return 2 * value.detach() - value
+
+
+def test_a_gradient_that_is_turned_round_is_found():
+    result = check(turned_back)
+    assert (result.outcome, result.verdict.cause) == ("failed", "loss_rewards_mistakes")
+    assert "pushes the true score down" in result.verdict.measured
+
+
+def squared_scores(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(logits, F.one_hot(targets, logits.shape[1]).to(logits))
+
+
+def on_the_sphere(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(16 * F.normalize(logits, dim=1), targets)
+
+
+@pytest.mark.parametrize("loss", [squared_scores, on_the_sphere])
+def test_a_loss_that_rises_beyond_its_optimum_passes(loss: Any):
+    assert check(loss).outcome == "passed"
+
+
+def with_a_dent(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cheapest where the true score is 4 behind the others, and at the true class in front."""
+    true = logits.gather(1, targets.unsqueeze(1)).squeeze(1)
+    others = logits.scatter(1, targets.unsqueeze(1), -torch.inf).amax(dim=1)
+    margin = true - others
+    return torch.where(margin < 0, 10 - torch.exp(-((margin + 4) ** 2)), torch.zeros_like(margin)).mean()
+
+
+def test_a_loss_that_rises_with_a_true_score_behind_the_others_is_found():
+    result = check(with_a_dent, num_classes=2)
+    assert (result.outcome, result.verdict.cause) == ("failed", "loss_rewards_mistakes")
+    assert "as the true score rises from 4 to 2 below the others" in result.verdict.measured
+
+
+def dice(p: Tensor, y: Tensor) -> Tensor:
+    return 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+
+
+def test_a_loss_that_may_take_probabilities_is_asked_of_probabilities():
+    result = check(dice, task="binary")
+    assert (result.outcome, result.verdict.evidence["taken"]) == ("passed", "probabilities")
+    assert check(lambda p, y: 1 - dice(p, y), task="binary").outcome == "failed"

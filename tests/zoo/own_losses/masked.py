@@ -167,13 +167,10 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
 # What a loss that is pulled to another class, or to none, shows besides.
 ALSO = {
     "MaskedTheWrongWay": ("loss_rewards_mistakes",),
+    "DenseDiceOfScores": ("loss_rewards_mistakes",),
 }
-# Where what is computed fits another cause as well.
-NAMED = {"DenseDiceOfScores": "loss_rewards_mistakes"}
 
 FAULTS = tuple(
-    FaultyLoss(
-        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
-    )
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
     for twin, name, words, cause, loss in _rows()
 )

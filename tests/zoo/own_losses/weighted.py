@@ -215,14 +215,10 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
 # What a loss that is pulled to another class, or to none, shows besides.
 ALSO = {
     "ClassBalancedByLog": ("loss_is_maximised",),
-    "LDAMSelfTaught": ("loss_rewards_mistakes",),
+    "LDAMSelfTaught": ("wrong_loss_weights",),
 }
-# Where what is computed fits another cause as well.
-NAMED = {"LDAMOfPrediction": "loss_rewards_mistakes", "LDAMSelfTaught": "labels_out_of_range"}
 
 FAULTS = tuple(
-    FaultyLoss(
-        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
-    )
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
     for twin, name, words, cause, loss in _rows()
 )
