@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-
-import torch.nn.functional as F
-from torch import Tensor
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import JOINED, Claim, claim_of
-from pytest_logits.loss_draws import batches
+from pytest_logits.loss_examples import example
 from pytest_logits.loss_faults import Fault, fault_of
+from pytest_logits.loss_ignored import ignored_label
 from pytest_logits.loss_probes import Probes
 from pytest_logits.loss_properties import fault_of_any, fault_of_rows, fault_of_unrecognised, told
 from pytest_logits.loss_reference import held
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
-from pytest_logits.search import smallest
 from pytest_logits.subject import Subject
 
-# A counterexample differs by so much, to be seen without rounding in mind.
-SHOWN = 0.01
 # What is said of dense scores, where a loss takes them and may not be meant to.
 OF_POSITIONS = ("softmax_over_wrong_dim", "scores_out_of_order")
 
@@ -75,11 +69,11 @@ def _judge(loss: LossSubject) -> Verdict:
         loss.require_function()
         fault = fault_of_any(loss, probes)
         if fault is not None:
-            return _finding(loss, fault, None)
+            return _finding(loss, probes, fault, None)
     claim = claim_of(loss)
     fault = _fault_by_hand(loss, probes, claim) if by_hand else None
     if fault is not None:
-        return _finding(loss, fault, claim)
+        return _finding(loss, probes, fault, claim)
     verdict = _held_to(loss, claim)
     if verdict.outcome != "passed":
         return verdict
@@ -133,7 +127,7 @@ def _leaves_out(claim: Claim) -> bool:
 # Findings
 
 
-def _finding(loss: LossSubject, fault: Fault, claim: Claim | None) -> Verdict:
+def _finding(loss: LossSubject, probes: Probes, fault: Fault, claim: Claim | None) -> Verdict:
     evidence: dict[str, Any] = {"recognised_as": None if claim is None else str(claim)}
     return Verdict(
         outcome="advice" if fault.harmless else "failed",
@@ -141,34 +135,6 @@ def _finding(loss: LossSubject, fault: Fault, claim: Claim | None) -> Verdict:
         measured=fault.measured,
         expected=fault.expected,
         location=loss_place(loss) if callable(loss.loss_object) else None,
-        counterexample=_example(loss),
+        counterexample=example(loss, fault, ignored_label(probes)),
         evidence=evidence,
     )
-
-
-def _example(loss: LossSubject) -> dict[str, Any] | None:
-    """The smallest batch on which the loss is not the plain loss of its task."""
-    plain: Callable[[Tensor, Tensor], Tensor]
-    if loss.trailing and loss.trailing[0] > 1 and not loss.multilabel:
-        plain = F.cross_entropy
-    else:
-        plain = lambda z, y: F.binary_cross_entropy_with_logits(z, y.to(z).reshape(z.shape))  # noqa: E731
-
-    def off(draw: tuple[Tensor, Tensor]) -> bool:
-        if bool((draw[0] == 0).all()):
-            return False
-        try:
-            value = float(loss.loss(loss.nature.link(draw[0]), draw[1]).detach())
-        except (RuntimeError, ValueError, IndexError):
-            return False
-        return abs(value - float(plain(*draw))) > SHOWN
-
-    found = smallest(batches(loss, magnitude=10.0, max_rows=2), off, seed=loss.seed("example"), examples=100)
-    if found is None:
-        return None
-    return {
-        "logits": found[0].tolist(),
-        "labels": found[1].tolist(),
-        "loss": float(loss.loss(loss.nature.link(found[0]), found[1]).detach()),
-        "plain_loss": float(plain(*found)),
-    }

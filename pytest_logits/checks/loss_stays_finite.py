@@ -134,14 +134,18 @@ def _finite(call: Loss, scores: Tensor, labels: Tensor) -> bool:
 def _never(loss: LossSubject, scores: Tensor, labels: Tensor, where: str, outcome: str) -> Verdict:
     numbers = evaluate(_composed(loss), scores, labels)
     assert numbers is not None
-    counterexample = {"logits": scores[:2].tolist(), "labels": labels[:2].tolist(), "loss": numbers[0]}
+    shown, zeros = (scores[:2], labels[:2]), torch.zeros_like(scores[:1])
+    smaller = [(zeros[:, :2], torch.zeros(1, dtype=torch.long))] if _takes_two(loss) else []
+    shown = next((one for one in (*smaller, (zeros, labels[:1])) if not _finite(_composed(loss), *one)), shown)
+    told = evaluate(_composed(loss), *shown)
+    counterexample = {"logits": shown[0].tolist(), "labels": shown[1].tolist(), "loss": (told or numbers)[0]}
     return Verdict(
         outcome="failed" if outcome == "failed" else "advice",
         cause="unstable_loss",
         measured=f"{loss.loss_name} {_said(numbers[0])} {where}",
         expected="a finite loss with a finite gradient",
         location=_place(loss, lambda leaf: _composed(loss)(leaf, labels), scores),
-        counterexample=counterexample if scores[:2].numel() <= 64 else None,
+        counterexample=counterexample if shown[0].numel() <= 64 else None,
         evidence={"dtype": str(loss.dtype), "loss": numbers[0], "rows": len(scores)},
     )
 
@@ -186,7 +190,7 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
     torchs = known_nature(loss.loss_object) is not None
     found = None if torchs and own in HALVES else search(own)
     if found is not None:
-        return _overflow(loss, found, "failed")
+        return _overflow(loss, _of_two_classes(loss, found) or found, "failed")
     others = [] if torchs else [p for p in HALVES if p != own]
     beyond = {p.name: o for p in others if (o := search(p)) is not None}
     for name, overflow in beyond.items():
@@ -203,6 +207,18 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
             "overflows": {name: overflow.margin for name, overflow in beyond.items()},
         },
     )
+
+
+def _takes_two(loss: LossSubject) -> bool:
+    return loss.any_classes and not loss.multilabel and len(loss.trailing) == 1
+
+
+def _of_two_classes(loss: LossSubject, found: Overflow) -> Overflow | None:
+    """The same on a row of two classes, where the loss takes them and overflows there."""
+    if not _takes_two(loss):
+        return None
+    rays = [ray for ray in categorical_rays(torch.zeros(1, dtype=torch.long), 2) if ray.where == found.ray.where]
+    return smallest_overflow(_composed(loss), _reference(loss), rays, precision=found.precision) if rays else None
 
 
 def _overflow(loss: LossSubject, found: Overflow, outcome: str) -> Verdict:
@@ -226,7 +242,10 @@ def _overflow(loss: LossSubject, found: Overflow, outcome: str) -> Verdict:
     assert told is not None
     right = evaluate(_reference(loss), scores, ray.labels, autocast=precision.autocast)
     few = scores.numel() <= 64
-    counterexample = {"logits": scores.tolist(), "labels": ray.labels.tolist(), "loss": told[0]} if few else None
+    # 0 times -1 is -0, which reads oddly.
+    counterexample = (
+        {"logits": (scores + 0.0).tolist(), "labels": ray.labels.tolist(), "loss": told[0]} if few else None
+    )
     where = f"scores of {shown:g}" if ray.where.startswith(("all", "every")) else f"a margin of {shown:g}"
     rows = f" in a batch of {len(scores)}" if len(scores) > 1 else ""
     return Verdict(

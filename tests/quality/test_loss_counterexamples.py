@@ -9,26 +9,31 @@ import pytest
 
 from tests.zoo.own_losses.entry import FaultyLoss
 from tests.zoo.own_losses.families import FAULTS, run
-from tests.zoo.own_losses.table import failures
+from tests.zoo.own_losses.table import found as found_by
 
 MOST_ROWS, MOST_CLASSES, LARGEST = 2, 3, 10
+# Where a loss leaves the range of float32: exp(89) does, and the slope of p ** 0.7 where p is exp(-110).
+LARGEST_OVERFLOW = 110
 # Quarters are round numbers; a finer one would be a draw that was not shrunk.
 PARTS = 4
-# One of each kind for which a batch of one row shows the fault.
-SHOWN_BY_ONE_ROW = (
-    "ClampedScores",
-    "FocalWeightedByP",
-    "SigmoidFocalOfSigmoid",
-    "DivergenceOfProbabilities",
-    "BCEWithoutLog",
-    "DiceOfScores",
-    "GeneralisedWithoutOne",
-    "TaylorOfP",
-    "MarginTurnedRound",
-    "HingeTurnedRound",
-    "BrierOfASum",
-    "LDAMOfPrediction",
-)
+NONE = {
+    # Dense scores are drawn from a seed.
+    "TokensOverPositions",
+    "TokensMeanOfAll",
+    "PaddingAsClassZero",
+    "TokensByAView",
+    "TokensTimeFirst",
+    "TokensShifted",
+    "DenseDiceOfScores",
+    # What it computes is cross entropy: the weights that it is given have no effect.
+    "ClassBalancedCancelled",
+    # Found by the gradient of six rows, or refused, without a look at scores.
+    "BrierAgainstTheBatch",
+    "DiceOfSums",
+    "LambdaShift",
+    "FloatIndices",
+    "LabelsFromOne",
+}
 
 
 def numbers(value: Any) -> Iterator[float]:
@@ -39,22 +44,25 @@ def numbers(value: Any) -> Iterator[float]:
         yield float(value)
 
 
-def example(fault: FaultyLoss) -> dict[str, Any]:
-    """The first counterexample with logits among the failures."""
-    found = [
-        dict(r.verdict.counterexample) for r in failures(run(fault)) if "logits" in (r.verdict.counterexample or {})
-    ]
-    return found[0] if found else {}
+def examples(fault: FaultyLoss) -> list[dict[str, Any]]:
+    """The counterexamples with logits."""
+    given = [dict(r.verdict.counterexample or {}) for r in found_by(fault, run(fault))]
+    return [one for one in given if "logits" in one]
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.name in SHOWN_BY_ONE_ROW], ids=lambda fault: fault.name)
-def test_the_counterexample_is_minimal(fault: FaultyLoss):
-    logits = example(fault).get("logits")
-    assert logits, "no counterexample with logits"
-    rows = len(logits)
-    assert rows <= MOST_ROWS
+def is_minimal(fault: FaultyLoss, logits: Any) -> bool:
     classes = len(logits[0]) if isinstance(logits[0], list) else 1
-    assert classes <= (fault.all_arguments.get("num_classes") or MOST_CLASSES)
-    found = list(numbers(logits))
-    assert all(x * PARTS == round(x * PARTS) for x in found), found
-    assert max(map(abs, found)) <= LARGEST, found
+    scores = list(numbers(logits))
+    largest = LARGEST_OVERFLOW if fault.cause == "unstable_loss" else LARGEST
+    few = len(logits) <= MOST_ROWS and classes <= (fault.all_arguments.get("num_classes") or MOST_CLASSES)
+    return few and all(x * PARTS == round(x * PARTS) and abs(x) <= largest for x in scores)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.name not in NONE], ids=lambda fault: fault.name)
+def test_a_counterexample_is_minimal(fault: FaultyLoss):
+    shown = [one["logits"] for one in examples(fault)]
+    assert any(is_minimal(fault, logits) for logits in shown), shown
+
+
+def test_the_losses_without_one_are_losses_of_the_zoo():
+    assert {fault.name for fault in FAULTS} >= NONE

@@ -1,0 +1,88 @@
+"""The smallest batch that shows what is wrong with a loss, drawn and shrunk by Hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pytest_logits.loss_draws import Draw, batches
+from pytest_logits.loss_faults import Fault
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.search import smallest
+
+# A counterexample differs by so much, to be seen without rounding in mind.
+SHOWN = 0.01
+LARGEST, DRAWN = 10.0, 100
+
+Numbers = dict[str, Any]
+
+
+def example(loss: LossSubject, fault: Fault, ignored: int | None) -> Numbers | None:
+    """The numbers of the smallest batch on which the loss is not what it should be; None where none was drawn.
+
+    That is the plain loss of its task, of the scores themselves where it should have taken a logarithm of their
+    softmax; with rows of the ``ignored`` label, it is the loss of the other rows.
+    """
+    if fault.cause == "ignored_rows_count" and ignored is not None:
+        return _found(loss, lambda draw: _beside_ignored(loss, *draw, ignored), rows=2)
+    plain = F.cross_entropy if loss.trailing and loss.trailing[0] > 1 and not loss.multilabel else _of_bits
+    link = (lambda z: z) if fault.cause == "logits_into_nll_loss" else loss.nature.link
+    return _found(loss, lambda draw: _beside_plain(loss, *draw, plain, link))
+
+
+def _found(loss: LossSubject, told: Callable[[Draw], Numbers | None], rows: int = 1) -> Numbers | None:
+    """What is told of the smallest batch of which anything is. Scores that are all 0 show little."""
+    found = smallest(
+        batches(loss, magnitude=LARGEST, min_rows=rows, max_rows=2),
+        lambda draw: bool((draw[0] != 0).any()) and told(draw) is not None,
+        seed=loss.seed("example"),
+        examples=DRAWN,
+    )
+    return None if found is None else {"logits": found[0].tolist(), **(told(found) or {})}
+
+
+def _of_bits(z: Tensor, y: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(z, y.to(z).reshape(z.shape))
+
+
+def _beside_plain(
+    loss: LossSubject,
+    scores: Tensor,
+    labels: Tensor,
+    plain: Callable[[Tensor, Tensor], Tensor],
+    link: Callable[[Tensor], Tensor],
+) -> Numbers | None:
+    """Value and plain value where these differ, else the gradients where they do."""
+    leaf = scores.clone().requires_grad_()
+    try:
+        value = loss.loss(link(leaf), labels)
+        gradient = torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    wanted = plain(leaf, labels)
+    numbers = {"labels": labels.tolist(), "loss": float(value.detach()), "plain_loss": float(wanted.detach())}
+    if abs(numbers["loss"] - numbers["plain_loss"]) > SHOWN:
+        return numbers
+    (slope,) = torch.autograd.grad(wanted, leaf)
+    gradient = torch.zeros_like(slope) if gradient is None else gradient
+    if float((gradient - slope).abs().max()) > SHOWN:
+        return {**numbers, "gradient": gradient.tolist(), "plain_gradient": slope.tolist()}
+    return None
+
+
+def _beside_ignored(loss: LossSubject, scores: Tensor, labels: Tensor, ignored: int) -> Numbers | None:
+    """The loss of two rows, the second of which is ignored, and of the first alone, where these differ."""
+    masked = labels.clone()
+    masked[1] = ignored
+    try:
+        value = float(loss.loss(loss.nature.link(scores), masked).detach())
+        wanted = float(loss.loss(loss.nature.link(scores[:1]), labels[:1]).detach())
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    if not abs(value - wanted) > SHOWN:
+        return None
+    return {"labels": masked.tolist(), "loss": value, "without_ignored_rows": wanted}
