@@ -81,7 +81,9 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
         subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
     ):
         return subject.region
-    if subject.stays_small and run.holds("symmetric") and run.stakes.is_material(run.floors["symmetric"]):
+    # What does not move stays small whatever it is: only outputs that training has moved can be kept so.
+    moves = any(trace.gradient for trace in run.traces)
+    if moves and subject.stays_small and run.holds("symmetric") and run.stakes.is_material(run.floors["symmetric"]):
         return "symmetric"
     return None
 
