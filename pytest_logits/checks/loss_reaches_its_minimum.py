@@ -93,7 +93,8 @@ def _below_minimum(subject: Subject, run: LearningRun, measured: str) -> Verdict
     expected = f"at least {four_digits(least)}, the least that {subject.loss_name} can be on what it takes"
     if subject.nature.takes != "log_probabilities":
         return inconclusive(measured, expected=expected, evidence=run.evidence())
-    squashed = run.holds("unit")
+    # Over a few steps logits may lie in [0, 1] by chance, over the scan not.
+    squashed = subject.region in ("simplex", "unit") and run.holds("unit")
     return Verdict(
         outcome="failed",
         cause="probabilities_into_nll_loss" if squashed else "logits_into_nll_loss",
