@@ -72,6 +72,7 @@ def json_report(
     torch_version: str,
     seed: int,
     profile: str,
+    device: str,
     seconds: float,
     controls: Iterable[Mapping[str, Any]] | None = None,
 ) -> str:
@@ -84,6 +85,7 @@ def json_report(
         "torch": torch_version,
         "seed": seed,
         "profile": profile,
+        "device": device,
         "seconds": round(seconds, 3),
         "results": sorted(records, key=lambda record: str(record["nodeid"])),
     }
