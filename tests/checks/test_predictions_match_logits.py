@@ -130,7 +130,7 @@ def test_a_loss_that_takes_no_row_by_itself_implies_no_decision(error):
     assert result.outcome == "not_applicable"
 
 
-# At these seeds the bias of the one logit decides all rows of a batch: both sides of a decision show on lines beyond it.
+# At these seeds the bias of the one logit decides all rows of a batch. On lines beyond it both decisions show.
 @pytest.mark.parametrize("seed", [12, 16, 18, 19])
 @pytest.mark.parametrize(
     "predict",
