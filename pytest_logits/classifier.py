@@ -26,7 +26,8 @@ class Classifier:
     """A registered classifier: fresh copies of it, inputs it takes, and its loss.
 
     What is random comes from the session's seed, so a method gives the same each time it is called, in each process.
-    Tensors are on the device of the session, as the models are. None of them changes the global random state but the model itself, where it uses it.
+    Tensors are on the device of the session, as the models are. None of the methods changes the global random state but
+    the model itself, where it uses it.
     """
 
     def __init__(self, find: Callable[[], Subject]) -> None:

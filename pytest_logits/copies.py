@@ -17,8 +17,8 @@ from torch.nn.parameter import is_lazy
 from pytest_logits import data
 from pytest_logits.conventions import Convention, convention_of, is_net, module_of, special_tokens
 from pytest_logits.guard import seed_everything
-from pytest_logits.placing import CPU
 from pytest_logits.model import ModelSpec, nearest
+from pytest_logits.placing import CPU
 from pytest_logits.settings import Settings, derive_seed
 
 SMALL_MODEL = 1_000_000
@@ -125,8 +125,10 @@ class Copies(ABC):
         """``train_step=``, or what the model's library does in a step."""
         return self.spec.train_step or self.convention.train_step
 
-    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
+    def scattered(self, amount: float, variant: int = 0, *, mirrored: bool = False) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
+
+        ``mirrored`` takes the same noise off: where a bias has decided everything, it now decides the other way.
 
         A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
         gain takes at least 1: noise of a lone number's own size would seldom change its sign.
@@ -138,7 +140,7 @@ class Copies(ABC):
                 if amount and p.is_floating_point():
                     size = float(p.detach().float().square().mean().sqrt())
                     size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
-                    noise = torch.randn(p.shape, generator=rng) * size * amount
+                    noise = torch.randn(p.shape, generator=rng) * size * (-amount if mirrored else amount)
                     p.add_(noise.to(p))
         return model
 

@@ -29,8 +29,8 @@ from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_subject import LossSubject
-from pytest_logits.structures import tensors_in
 from pytest_logits.placing import CPU
+from pytest_logits.structures import tensors_in
 from pytest_logits.subject import Subject
 
 OURS = str(Path(__file__).parent)

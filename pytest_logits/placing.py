@@ -50,7 +50,7 @@ def running_on(device: torch.device, function: Callable[..., Any]) -> Callable[.
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Convolutions and products of matrices of float32 in float32: TF32 keeps 10 bits of 23, as no tolerance here does."""
+    """Convolutions and matrix products of float32 in float32: TF32 keeps 10 of the 23 bits that tolerances count on."""
     if device.type != "cuda":
         yield
         return

@@ -14,8 +14,8 @@ from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
 from pytest_logits.loss_subject import LossSubject
-from pytest_logits.placing import full_precision
 from pytest_logits.own_verdicts import own_verdict
+from pytest_logits.placing import full_precision
 from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, Settings
 from pytest_logits.subject import Subject
 

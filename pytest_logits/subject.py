@@ -161,7 +161,10 @@ class Subject(Feeding):
         model, inputs = self.fresh(), self.inputs(SCAN_ROWS, "own loss")
         targets, values = self.targets(self.sample_labels, torch.zeros_like(self.sample_logits)), []
         there = placed(inputs, self.device)
-        for compute in (lambda y: own(model, there, placed(y, self.device)), lambda y: self._loss_of_forward(model, inputs, y)):
+        for compute in (
+            lambda y: own(model, there, placed(y, self.device)),
+            lambda y: self._loss_of_forward(model, inputs, y),
+        ):
             seed_everything(self.seed("own loss"))
             self.count(forward=1)
             with torch.no_grad():

@@ -1,7 +1,7 @@
 """A second device where there is no GPU: tensors on "toy" hold theirs on the CPU, and do not mix with those of the CPU.
 
-It stands in for one in tests that no tensor of ours is on the wrong side. Importing it registers it for the process. The
-API for backends in Python is torch's own, experimental, and in torch 2.13 and later.
+It stands in for one in tests that no tensor of ours is on the wrong side. Importing it registers it for the process.
+The API for backends in Python is torch's own, and experimental; older torch has none.
 """
 
 from __future__ import annotations

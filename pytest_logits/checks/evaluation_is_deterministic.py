@@ -19,8 +19,8 @@ from pytest_logits.subject import BENT, Subject
 
 # For a model that draws no random numbers, from any stream that can be seen.
 AGAIN = 8
-# For one that does. A coin for all rows that falls one way with probability p stays hidden with (1 - p) ** 36 in the two
-# times 18 evaluations: 3e-4 at p = 1/5. With the first evaluation of the others there are 36 passes of the 40 allowed.
+# For one that does. A coin for all rows that falls one way with probability p stays hidden in the two times 18
+# evaluations with (1 - p) ** 36: 3e-4 at p = 1/5. They are 36 of the 40 forward passes that a check may take.
 MANY = 18
 RANDOM = ("dropout", "bernoulli", "rand", "normal", "multinomial", "gumbel")
 
@@ -36,7 +36,7 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     """
     subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "deterministic")
-    for model, first, second in _evaluations(subject, inputs):
+    for model, first, second in _evaluations(subject, inputs):  # noqa: B007 (the last model is looked at below)
         largest = float(torch.maximum(first.abs().max(), second.abs().max()))
         gap, allowed = float((first - second).abs().max()), tolerance(first.dtype, largest)
         if gap > allowed:
