@@ -18,6 +18,7 @@ from pytest_logits.loss_code import first_argument, name_of
 from pytest_logits.loss_shapes import DENSE, LossShapes
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import LossSpec
+from pytest_logits.placing import running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.settings import Settings, derive_seed
 from pytest_logits.subject import Subject
@@ -108,6 +109,11 @@ class LossSubject:
 
     # Calls
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the loss runs."""
+        return torch.device(self.settings.device)
+
     def seed(self, purpose: str) -> int:
         """The seed for one purpose; of a loss of torch's that is named the same for every model."""
         named = isinstance(self.loss_object, str)
@@ -166,7 +172,7 @@ class LossSubject:
             loss = self.loss_object
             self._in_dtype[dtype] = copy.deepcopy(loss).to(dtype) if isinstance(loss, nn.Module) else loss
         loss = self._in_dtype[dtype]
-        return NAMED[loss][0] if isinstance(loss, str) else loss
+        return running_on(self.device, NAMED[loss][0] if isinstance(loss, str) else loss)
 
     @property
     def is_of_output(self) -> bool:
