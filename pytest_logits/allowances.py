@@ -12,9 +12,10 @@ EXACT of float32: what the dtype that losses are used in could not show of a for
 
 Recognition. The misfit of a right form is rounding, at most EXACT of how much the loss varies: the fit solves for
 at most 25 numbers on twice as many draws and 8 more, and multiplies the rounding of one value (a few u) by the
-condition of that system. A guard of 1e-8 makes up to 4e-4 of it. Another form, or another loss, misses by a share of
-the loss. ``python -m benchmarks.separation`` measures both on all losses of tests/zoo/own_losses; RECOGNISED lies
-between.
+condition of that system. A guard of 1e-8 makes 1.4e-5 of it. Another form, or another loss, misses by a share of
+the loss. ``python -m benchmarks.separation`` measures both on the losses of tests/zoo/own_losses: of 449 fits the
+largest misfit is 4.5e-4, and 1.0e-14 for those that are exact; of 741 that are none the least is 4.2e-3. RECOGNISED is
+the power of ten between (torch 2.13.0).
 
 Fitted numbers are good to about the misfit, so coefficients of rows are equal within RECOGNISED, and shares, which are
 compared with sums of each other, within twice that. A mistake moves a coefficient of a batch of 5 by a fifth or more.

@@ -138,6 +138,9 @@ def _while_rising(loss: LossSubject, copies: int) -> Verdict | None:
             said = "has a gradient that pushes the true score down where it is 1 to 8 below the others"
         else:
             continue
+        if Probes(loss).ignores_labels():
+            # loss_matches_reference says so: there is no true class.
+            return None
         return _verdict(loss, said, "no more with a higher true score, and a gradient that raises it", rows[-1])
     return None
 

@@ -55,7 +55,13 @@ def is_minimal(fault: FaultyLoss, logits: Any) -> bool:
     scores = list(numbers(logits))
     largest = LARGEST_OVERFLOW if fault.cause == "unstable_loss" else LARGEST
     few = len(logits) <= MOST_ROWS and classes <= (fault.all_arguments.get("num_classes") or MOST_CLASSES)
-    return few and all(x * PARTS == round(x * PARTS) and abs(x) <= largest for x in scores)
+    return few and all(is_round(x, fault) and abs(x) <= largest for x in scores)
+
+
+def is_round(score: float, fault: FaultyLoss) -> bool:
+    """Quarters; where the range of float32 ends, which is found by bisection, the next number of two digits."""
+    of_two_digits = abs(score - float(f"{score:.2g}")) < 1e-5
+    return score * PARTS == round(score * PARTS) or (fault.cause == "unstable_loss" and of_two_digits)
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.name not in NONE], ids=lambda fault: fault.name)
