@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.copies import evaluating
+from pytest_logits.descent import plain
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
@@ -219,7 +220,7 @@ class LearningRun:
         if prepare is not None:
             model, parameters = prepare(model)
         names = {id(p): name for name, p in model.named_parameters()}
-        optimizer = torch.optim.Adam(parameters, lr=step_size) if parameters else None
+        optimizer = plain(torch.optim.Adam)(parameters, lr=step_size) if parameters else None
         seed_everything(subject.seed("training"))
         for step in range(steps + 1):
             made, loss = step_of(model)
@@ -234,7 +235,8 @@ class LearningRun:
                 break
             if optimizer is None or not loss.requires_grad:
                 break
-            if time.monotonic() > self._deadline:
+            # What has not been given its first steps has not been seen to have no gradient.
+            if step >= SILENT_STEPS and time.monotonic() > self._deadline:
                 trace.cut = True
                 break
             optimizer.zero_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -34,17 +36,25 @@ def batches(
     if len(shape) > 1 or (width > DRAWN_CLASSES and not loss.any_classes):
         return _seeded(loss, st.just(shape), magnitude, min_rows, max_rows, dtype)
     low, high = (2, 3) if loss.any_classes else (max(width, 2), max(width, 2))
-    small = st.integers(min_rows, max_rows).flatmap(
-        lambda n: logit_strategy(
-            min_batch_size=n,
-            max_batch_size=n,
+
+    # Made once for each size: to make a strategy takes longer than to draw from it.
+    @cache
+    def scores(rows: int) -> st.SearchStrategy[Tensor]:
+        return logit_strategy(
+            min_batch_size=rows,
+            max_batch_size=rows,
             min_classes=low,
             max_classes=high,
             max_magnitude=magnitude,
             dtype=dtype,
         )
-    )
-    drawn = small.flatmap(lambda z: st.tuples(st.just(_as(z, shape)), _labels(loss, len(z), z.shape[1])))
+
+    @cache
+    def labels(rows: int, width: int) -> st.SearchStrategy[Tensor]:
+        return _labels(loss, rows, width)
+
+    small = st.integers(min_rows, max_rows).flatmap(scores)
+    drawn = small.flatmap(lambda z: st.tuples(st.just(_as(z, shape)), labels(len(z), z.shape[1])))
     if not many:
         return drawn
     shapes: list[tuple[int, ...]] = [(count,) for count in MANY_CLASSES] if loss.any_classes else [shape]

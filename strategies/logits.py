@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal
 
 import torch
@@ -50,6 +51,8 @@ def logits(
     elements = _elements(_largest_at_most(max_magnitude, dtype), dtype)
     positions = math.prod(dense_shape)
 
+    # Made once for each width: to make a strategy takes longer than to draw from it.
+    @cache
     def tables(classes: int) -> st.SearchStrategy[Tensor]:
         row = st.lists(elements, min_size=classes * positions, max_size=classes * positions)
         rows = st.lists(row, min_size=min_batch_size, max_size=max_batch_size)

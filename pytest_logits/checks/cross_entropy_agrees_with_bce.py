@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -77,19 +78,23 @@ def _draws(
 ) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     """Pairs of free scores in the shape of the model's, and labels."""
     trailing = subject.sample_logits.shape[1:]
-    pairs = st.integers(1, LARGEST_BATCH).flatmap(
-        lambda n: st.tuples(
+
+    # Made once for each size: to make a strategy takes longer than to draw from it.
+    @cache
+    def pairs_of(rows: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+        return st.tuples(
             logit_strategy(
-                min_batch_size=n,
-                max_batch_size=n,
+                min_batch_size=rows,
+                max_batch_size=rows,
                 min_classes=2,
                 max_classes=2,
                 max_magnitude=magnitude,
                 dtype=subject.dtype,
             ),
-            label_strategy(min_size=n, max_size=n, num_classes=2),
+            label_strategy(min_size=rows, max_size=rows, num_classes=2),
         )
-    )
+
+    pairs = st.integers(1, LARGEST_BATCH).flatmap(pairs_of)
     return pairs if two_columns else pairs.map(lambda p: (p[0][:, 0].reshape(-1, *trailing), p[1]))
 
 
@@ -108,9 +113,11 @@ def _with_ignored(
     def ignore(scores: Tensor, labels: Tensor, ignored: list[bool]) -> tuple[Tensor, Tensor]:
         return scores, labels.masked_fill(torch.tensor(ignored), index)
 
-    return draws.flatmap(
-        lambda d: st.lists(st.booleans(), min_size=len(d[1]), max_size=len(d[1])).map(lambda i: ignore(*d, i))
-    )
+    @cache
+    def choices(rows: int) -> st.SearchStrategy[list[bool]]:
+        return st.lists(st.booleans(), min_size=rows, max_size=rows)
+
+    return draws.flatmap(lambda d: choices(len(d[1])).map(lambda i: ignore(*d, i)))
 
 
 def _disagreement(
