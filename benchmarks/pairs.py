@@ -62,15 +62,17 @@ def spent(function: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def process(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> float:
+def process(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], ends_with: Sequence[int] = (0,)
+) -> float:
     """Seconds of the processor that a whole process takes, with its imports.
 
     Raises:
-        RuntimeError: it ends with an error.
+        RuntimeError: it ends with another status.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, env=dict(environment), capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
+    if done.returncode not in ends_with:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch.optim import Optimizer
 
 
-@lru_cache(maxsize=None)
+@cache
 def plain(kind: type[Optimizer]) -> Callable[..., Optimizer]:
     """The same optimizer, as a subclass, for steps that nothing compiles."""
     own = {name: inspect.unwrap(getattr(Optimizer, name)) for name in ("add_param_group", "zero_grad")}

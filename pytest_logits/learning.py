@@ -91,6 +91,7 @@ class LearningRun:
         for step_size, steps in subject.settings.profile.learning:
             trace = self.train(self.as_written, step_size=step_size, steps=steps)
             self.traces.append(trace)
+            self._keep_one_model()
             if trace.reached or trace.cut or not trace.gradient or self._sits_on_floor(trace):
                 break
 
@@ -247,6 +248,13 @@ class LearningRun:
             optimizer.step()
         trace.model = model if subject.spec.predict is not None else None
         return trace
+
+    def _keep_one_model(self) -> None:
+        """Only the best trace's model is looked at, and not its gradients: each may be as large as all the rest."""
+        for trace in self.traces:
+            trace.model = trace.model if trace is self.best else None
+        for p in self.best.model.parameters() if self.best.model is not None else ():
+            p.grad = None
 
     def _note(self, trace: Trace, scores: Tensor, loss: float, goal: float) -> None:
         decided = self.subject.decide(scores)
