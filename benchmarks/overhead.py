@@ -11,6 +11,7 @@ Run ``python -m benchmarks.overhead [rounds]`` in the checkout. Three figures:
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
@@ -65,7 +66,7 @@ class Dense(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (64, 1536, 1536, 1536)
-        layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+        layers = [part for a, b in itertools.pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], CLASSES)
 

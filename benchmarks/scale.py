@@ -1,9 +1,9 @@
 """How the cost of a run grows with classes, batch, parameters, models and checks, and what memory it takes.
 
-Run ``python -m benchmarks.scale [folder]`` in the checkout; ``docs`` as the folder writes the plot to
-``docs/benchmarks/scale.svg``. Each point is a process of its own. Seconds are of the processor, without what the same process takes to import
-torch, pytest_logits and Hypothesis; memory is the largest resident set of the process. The growth is that of the
-time between the last two points, as the exponent of a power: 1 is linear.
+Run ``python -m benchmarks.scale [folder]`` in the checkout; the plot is written to ``scale.svg`` in the folder. Each
+point is a process of its own. Seconds are of the processor, without what the same process takes to import torch,
+pytest_logits and Hypothesis; memory is the largest resident set of the process. The growth is that of the time
+between the last two points, as the exponent of a power: 1 is linear.
 """
 
 from __future__ import annotations
@@ -115,7 +115,6 @@ def point(kind: str, axis: str, size: int) -> dict[str, Any]:
 
     import torch._dynamo  # noqa: F401
 
-    import pytest_logits.api
     from pytest_logits.check_registry import all_checks
 
     all_checks()

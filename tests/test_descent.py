@@ -63,10 +63,10 @@ def test_it_is_an_optimizer_whose_steps_can_be_watched():
     weight = torch.ones(1, requires_grad=True)
     optimizer, seen = plain(SGD)([weight], lr=0.5), []
     assert isinstance(optimizer, SGD)
-    optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: seen.append(float(weight)))
+    optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: seen.append(weight.tolist()))
     weight.square().sum().backward()
     optimizer.step()
-    assert (seen, float(weight)) == ([1.0], 0.0)
+    assert (seen, weight.tolist()) == ([[1.0]], [0.0])
     optimizer.zero_grad()
     assert weight.grad is None
     optimizer.add_param_group({"params": [torch.ones(2, requires_grad=True)]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy
@@ -38,7 +39,7 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     """The model's loss on two classes has the value and the gradient that the other parameterisation gives.
 
     CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing, soft targets,
-    ignore_index and each reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and
+    ignore_index and each reduction taken along. Logits and labels are drawn up to scores of 1000 and
     compared with a float64 reference; docs/explanation/ce-and-bce.md says when the two are equal. A loss of the user's
     own is first recognised on moderate scores: what equals cross entropy there must be finite wherever cross entropy
     is; what equals it with every row paired with every label is broadcast; what equals it on softmax or sigmoid
@@ -120,6 +121,15 @@ def _with_ignored(
     return draws.flatmap(lambda d: choices(len(d[1])).map(lambda i: ignore(*d, i)))
 
 
+def _screen(loss: LossSubject, ignored: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of the same kind, of which every other row has the ignored label where there is one."""
+    seed = loss.seed("agreement")
+    rng = torch.Generator().manual_seed(seed % 2**63)
+    for scores, labels in drawn(loss, count=count, seed=seed, magnitude=LARGEST_SCORE, max_rows=LARGEST_BATCH):
+        left_out = torch.rand(labels.shape, generator=rng) < 0.5
+        yield scores, labels if ignored is None else labels.masked_fill(left_out, ignored)
+
+
 def _disagreement(
     subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor
 ) -> dict[str, Any] | None:
@@ -152,16 +162,18 @@ def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, sc
 
 def _compare(subject: LossSubject, reference: equivalence.Reference) -> Verdict:
     draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
-    if reference.two_columns and subject.encoding in (None, "index"):
-        draws = _with_ignored(draws, reference.ignore_index)
+    ignored = reference.ignore_index if reference.two_columns and subject.encoding in (None, "index") else None
+    if ignored is not None:
+        draws = _with_ignored(draws, ignored)
+    examples = subject.settings.profile.examples
     found = smallest(
         draws,
         lambda d: _disagreement(subject, reference, *d) is not None,
         seed=subject.seed("agreement"),
-        examples=subject.settings.profile.examples,
+        examples=examples,
+        screen=_screen(subject, ignored, examples) if is_screened(subject) else None,
     )
     if found is None:
-        examples = subject.settings.profile.examples
         return passed(
             f"value and gradient of {subject.loss_name} equal {reference.name} on {examples} drawn batches, "
             f"scores up to {LARGEST_SCORE:g}",

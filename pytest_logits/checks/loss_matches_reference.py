@@ -19,6 +19,7 @@ from pytest_logits.loss_claims import JOINED, Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_faults import Fault, fault_of
 from pytest_logits.loss_probes import Probes, gathers_over_rows
+from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
@@ -44,7 +45,7 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
 
     torch's own losses are known with their arguments. Any other loss is fitted on drawn scores: with weights, label
     smoothing, a focal factor, in any reduction. Then value and gradient are compared with the reference on scores,
-    labels and numbers of classes that Hypothesis draws, within bounds on rounding that are derived. A guard of up to
+    labels and numbers of classes that are drawn, within bounds on rounding that are derived. A guard of up to
     1e-5 inside a logarithm is sound.
 
     Where a recognised loss deviates in a known way, the finding says how: a minus too many, a share at another class,
@@ -296,11 +297,15 @@ def _held(loss: LossSubject, claim: Claim) -> Verdict:
     # Few and small numbers first: what they show is not looked for among many classes.
     found = None
     for many in (False, True):
+        seed, count = loss.seed(f"reference {many}"), examples // 2
         found = found or smallest(
             batches(loss, magnitude=magnitude, many=many, dtype=dtype),
             lambda draw: off(draw) is not None,
-            seed=loss.seed(f"reference {many}"),
-            examples=examples // 2,
+            seed=seed,
+            examples=count,
+            screen=drawn(loss, count=count, seed=seed, magnitude=magnitude, many=many, dtype=dtype)
+            if is_screened(loss)
+            else None,
         )
     if found is None:
         return passed(

@@ -14,6 +14,7 @@ from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_probes import Probes, gathers_over_rows
+from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
@@ -70,8 +71,15 @@ def _judge(loss: LossSubject) -> Verdict:
         return not_applicable(f"{loss.loss_name} of rows with the same label does not depend on their scores")
     examples = loss.settings.profile.examples
     draws = batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
+    seed = loss.seed("prefers")
     found = smallest(
-        draws, lambda draw: _exchange(loss, *draw, copies) is not None, seed=loss.seed("prefers"), examples=examples
+        draws,
+        lambda draw: _exchange(loss, *draw, copies) is not None,
+        seed=seed,
+        examples=examples,
+        screen=drawn(loss, count=examples, seed=seed, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
+        if is_screened(loss)
+        else None,
     )
     if found is None:
         return passed(
