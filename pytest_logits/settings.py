@@ -77,7 +77,7 @@ PROFILES: Mapping[str, Profile] = {
             classifiers=25,
             learning=((1e-2, 300), (1e-3, 300), (1e-4, 300)),
             budget=Budget(
-                exact=Passes(forward=40, backward=4),
+                exact=Passes(forward=100, backward=90),
                 usual=Passes(forward=60, backward=40),
                 learning=Passes(forward=1000, backward=950),
             ),
@@ -88,15 +88,20 @@ PROFILES: Mapping[str, Profile] = {
 }
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
+DEFAULT_DEVICE = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares. ``workers`` processes share the machine's threads."""
+    """What every check of a session shares. ``workers`` processes share the machine's threads.
+
+    ``device`` is where models and losses run, as torch.device names it.
+    """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
     workers: int = 1
+    device: str = DEFAULT_DEVICE
 
 
 def derive_seed(seed: int, *labels: str) -> int:

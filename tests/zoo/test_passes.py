@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import statistics
+from pathlib import Path
 
 import pytest
+from torch import nn
 
 import pytest_logits
 from pytest_logits.check_registry import all_checks
@@ -38,6 +41,7 @@ FEW = ("Multilabel", "SigmoidInModelAndPredict")
 EXACT = {check.name for check in all_checks() if "exact" in check.tags}
 LEARNING = {check.name for check in all_checks() if "learning" in check.tags}
 STANDARD = PROFILES["standard"].budget
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "cost.md"
 
 
 def results_of(name: str, profile: str = "standard") -> list[Result]:
@@ -90,3 +94,30 @@ def test_a_budget_leaves_room_for_every_step_of_the_profile(profile: Profile):
     steps = sum(count for _, count in profile.learning)
     assert profile.budget.learning.backward >= steps
     assert profile.budget.learning.forward >= steps + len(profile.learning)
+
+
+def test_the_page_on_cost_has_these_budgets():
+    wanted = {
+        name: tuple((p.forward, p.backward) for p in (b.exact, b.usual, b.learning))
+        for name, b in ((name, profile.budget) for name, profile in PROFILES.items())
+    }
+    rows = re.findall(r"^\| (quick|standard|thorough) \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {
+        name: tuple((int(a), int(b)) for a, b in re.findall(r"(\d+) forward, (\d+) backward", cells))
+        for name, cells in rows
+    }
+    assert told == wanted
+
+
+def test_the_page_tells_what_a_small_sound_model_costs():
+    report = pytest_logits.check_classifier(
+        lambda: nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 2)),
+        name="tiny",
+        input_shape=(10,),
+        num_classes=2,
+    )
+    forward, backward = (sum(getattr(r.passes, way) for r in report) for way in ("forward", "backward"))
+    said = (
+        f"takes {forward} forward and {backward} backward passes in the standard profile, over all {len(report)} checks"
+    )
+    assert said in " ".join(PAGE.read_text(encoding="utf-8").split())
