@@ -1,43 +1,55 @@
-"""What the plugin costs where it is installed and not used: ``pytest --collect-only`` of an empty folder, in pairs.
+"""What a plugin costs where it is installed and not used: ``pytest --collect-only`` of an empty folder, in pairs.
 
-Run ``python benchmarks/startup.py [pairs]``. Each pair is one run without the plugin (``-p no:logits``) and one with,
-in random order; the median of the differences is what it costs.
+Run ``python -m benchmarks.startup [pairs]`` in the checkout. Every round runs pytest once without any of the plugins
+below, and once with each of them that is installed, in random order; the median of the differences is what it costs.
+Seconds are of the processor.
 """
 
 from __future__ import annotations
 
-import random
-import statistics
-import subprocess
+import importlib.metadata
+import os
 import sys
 import tempfile
-import time
+from pathlib import Path
+
+from benchmarks import pairs
+
+# By their distributions.
+PLUGINS = ("pytest-logits", "pytest-torch", "ulpwise")
+ROOT = Path(__file__).parent.parent
 
 
-def seconds(folder: str, *arguments: str) -> float:
-    """Wall time of one run."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments, folder]
-    started = time.perf_counter()
-    subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    return time.perf_counter() - started
+def entry_points() -> dict[str, str]:
+    """The names that pytest knows the installed ones by."""
+    found = {}
+    for point in importlib.metadata.entry_points(group="pytest11"):
+        if point.dist is not None and point.dist.name in PLUGINS:
+            found[f"{point.dist.name} {point.dist.version}"] = point.name
+    return found
 
 
-def main(pairs: int) -> None:
-    """Print medians and the spread of the paired differences."""
-    without, with_plugin = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        seconds(folder), seconds(folder, "-p", "no:logits")
-        for _ in range(pairs):
-            runs = [(without, ("-p", "no:logits")), (with_plugin, ())]
-            random.shuffle(runs)
-            for times, arguments in runs:
-                times.append(seconds(folder, *arguments))
-    differences = sorted(1000 * (b - a) for a, b in zip(without, with_plugin, strict=True))
-    quarter = len(differences) // 4
-    print(f"without the plugin  {1000 * statistics.median(without):7.1f} ms")
-    print(f"with the plugin     {1000 * statistics.median(with_plugin):7.1f} ms")
-    print(f"difference, median  {statistics.median(differences):7.1f} ms", end="")
-    print(f"  (quartiles {differences[quarter]:.1f} to {differences[-1 - quarter]:.1f}, {pairs} pairs)")
+def main(rounds: int) -> None:
+    """Print the base, and what each adds to it."""
+    names = entry_points()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(folder: Path, wanted: str) -> float:
+        off = [word for name in names.values() if name != wanted for word in ("-p", f"no:{name}")]
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *off]
+        # An empty folder ends with 5, "no tests collected".
+        return pairs.process(command, folder=folder, environment=environment, ends_with=(0, 5))
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases = {dist: lambda point=point: run(folder, point) for dist, point in names.items()}
+        found = pairs.in_turn({"pytest alone": lambda: run(folder, ""), **cases}, rounds)
+    base = found["pytest alone"]
+    print("| installed and not used | ms | times pytest alone |\n| --- | --- | --- |")
+    print(f"| pytest alone | {pairs.spread([1e3 * s for s in base])} | 1 |")
+    for dist in names:
+        more = [1e3 * (a - b) for a, b in zip(found[dist], base, strict=True)]
+        print(f"| {dist} | + {pairs.spread(more)} | {pairs.ratios(found[dist], base)} |")
 
 
 if __name__ == "__main__":

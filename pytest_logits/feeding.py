@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -96,7 +97,9 @@ class Feeding(Copies):
             patterns = data.float_prototypes(prototypes, spec.input_shape or (), rng)
             inputs = data.separable_floats(assignment, patterns, rng, dtype=self.dtype)
         first = [int((assignment == c).nonzero()[0]) for c in range(prototypes)]
-        distinct = any(
-            len({repr(row.tolist()) for row in t[first]}) == prototypes for t in tensors_in(inputs) if len(t) == count
-        )
+        distinct = any(_all_differ(t[first]) for t in tensors_in(inputs) if len(t) == count)
         return SeparableBatch(inputs=inputs, labels=table[assignment], prototypes=prototypes, distinct=distinct)
+
+
+def _all_differ(rows: Tensor) -> bool:
+    return not any(torch.equal(one, other) for one, other in combinations(rows, 2))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.copies import evaluating
+from pytest_logits.descent import plain
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
@@ -90,6 +91,7 @@ class LearningRun:
         for step_size, steps in subject.settings.profile.learning:
             trace = self.train(self.as_written, step_size=step_size, steps=steps)
             self.traces.append(trace)
+            self._keep_one_model()
             if trace.reached or trace.cut or not trace.gradient or self._sits_on_floor(trace):
                 break
 
@@ -219,7 +221,7 @@ class LearningRun:
         if prepare is not None:
             model, parameters = prepare(model)
         names = {id(p): name for name, p in model.named_parameters()}
-        optimizer = torch.optim.Adam(parameters, lr=step_size) if parameters else None
+        optimizer = plain(torch.optim.Adam)(parameters, lr=step_size) if parameters else None
         seed_everything(subject.seed("training"))
         for step in range(steps + 1):
             made, loss = step_of(model)
@@ -234,7 +236,8 @@ class LearningRun:
                 break
             if optimizer is None or not loss.requires_grad:
                 break
-            if time.monotonic() > self._deadline:
+            # What has not been given its first steps has not been seen to have no gradient.
+            if step >= SILENT_STEPS and time.monotonic() > self._deadline:
                 trace.cut = True
                 break
             optimizer.zero_grad()
@@ -245,6 +248,13 @@ class LearningRun:
             optimizer.step()
         trace.model = model if subject.spec.predict is not None else None
         return trace
+
+    def _keep_one_model(self) -> None:
+        """Only the best trace's model is looked at, and not its gradients: each may be as large as all the rest."""
+        for trace in self.traces:
+            trace.model = trace.model if trace is self.best else None
+        for p in self.best.model.parameters() if self.best.model is not None else ():
+            p.grad = None
 
     def _note(self, trace: Trace, scores: Tensor, loss: float, goal: float) -> None:
         decided = self.subject.decide(scores)

@@ -29,7 +29,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW
 
+from pytest_logits.descent import plain
 from pytest_logits.guard import seed_everything
 
 HEAD_STEP = 2.0
@@ -226,14 +228,14 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "sgd": Kind(make=lambda groups: torch.optim.SGD(groups), step=1e-2),
-    "momentum": Kind(make=lambda groups: torch.optim.SGD(groups, momentum=0.9), step=1e-2, loss="weights, summed"),
+    "sgd": Kind(make=lambda groups: plain(SGD)(groups), step=1e-2),
+    "momentum": Kind(make=lambda groups: plain(SGD)(groups, momentum=0.9), step=1e-2, loss="weights, summed"),
     "nesterov": Kind(
-        make=lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True), step=1e-2, loss="ignored rows"
+        make=lambda groups: plain(SGD)(groups, momentum=0.9, nesterov=True), step=1e-2, loss="ignored rows"
     ),
-    "weight decay": Kind(make=lambda groups: torch.optim.SGD(groups), step=1e-2, decay=DECAY, loss="weights, averaged"),
-    "adam": Kind(make=lambda groups: torch.optim.Adam(groups), step=1e-3, loss="smoothing"),
-    "adamw": Kind(make=lambda groups: torch.optim.AdamW(groups), step=1e-3, decay=DECAY, loss="soft targets"),
+    "weight decay": Kind(make=lambda groups: plain(SGD)(groups), step=1e-2, decay=DECAY, loss="weights, averaged"),
+    "adam": Kind(make=lambda groups: plain(Adam)(groups), step=1e-3, loss="smoothing"),
+    "adamw": Kind(make=lambda groups: plain(AdamW)(groups), step=1e-3, decay=DECAY, loss="soft targets"),
 }
 
 

@@ -13,6 +13,7 @@ from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_forms import LARGEST_BY_HAND
+from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
 
@@ -44,11 +45,15 @@ def held(loss: LossSubject, claim: Claim) -> Verdict:
     # Few and small numbers first: what they show is not looked for among many classes.
     found = None
     for many in (False, True):
+        seed, count = loss.seed(f"reference {many}"), examples // 2
         found = found or smallest(
             batches(loss, magnitude=magnitude, many=many, dtype=dtype),
             lambda draw: off(draw) is not None,
-            seed=loss.seed(f"reference {many}"),
-            examples=examples // 2,
+            seed=seed,
+            examples=count,
+            screen=drawn(loss, count=count, seed=seed, magnitude=magnitude, many=many, dtype=dtype)
+            if is_screened(loss)
+            else None,
         )
     if found is None:
         return passed(

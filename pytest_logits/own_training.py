@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.copies import DoesNotApply, SubjectError
+from pytest_logits.descent import plain
 from pytest_logits.guard import seed_everything
 from pytest_logits.learning import learning_run
 from pytest_logits.placing import CPU, placed
@@ -87,7 +88,9 @@ class OwnTraining:
             SubjectError: ``optimizer=`` gives something else than an optimizer of torch's kind.
         """
         if self.subject.optimizer_factory is None:
-            return torch.optim.SGD(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
+            # A step of the user's own gets torch's as it is.
+            kind = plain(torch.optim.SGD) if self.subject.train_step is None else torch.optim.SGD
+            return kind(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
         made = (
             self._made_by_library(model) if self.subject.spec.optimizer is None else self.subject.spec.optimizer(model)
         )

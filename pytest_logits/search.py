@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -39,11 +39,24 @@ def _without_local_constants() -> Iterator[None]:
         providers._get_local_constants = original
 
 
-def smallest(strategy: SearchStrategy[T], goes_wrong: Callable[[T], bool], *, seed: int, examples: int) -> T | None:
+def smallest(
+    strategy: SearchStrategy[T],
+    goes_wrong: Callable[[T], bool],
+    *,
+    seed: int,
+    examples: int,
+    screen: Iterable[T] | None = None,
+) -> T | None:
     """The smallest value of ``strategy`` for which ``goes_wrong``, or None if none of ``examples`` drawn ones does.
 
-    Deterministic for a seed; reads and writes no example database; never fails for being slow.
+    Deterministic for a seed; reads and writes no example database; never fails for being slow. With ``screen`` nothing
+    is searched unless one of its values goes wrong, which is the answer where the search finds none.
     """
+    wrong = None
+    if screen is not None:
+        wrong = next((value for value in screen if goes_wrong(value)), None)
+        if wrong is None:
+            return None
     quiet = settings(
         max_examples=examples,
         database=None,
@@ -58,4 +71,4 @@ def smallest(strategy: SearchStrategy[T], goes_wrong: Callable[[T], bool], *, se
         with _without_local_constants(), local_settings(quiet):
             return find(strategy, goes_wrong, settings=quiet, random=random.Random(seed))
     except (NoSuchExample, Unsatisfiable):
-        return None
+        return wrong

@@ -8,6 +8,7 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pytest_logits import learning
 from pytest_logits.guard import preserved_state
 from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, Trace, learning_run
 from pytest_logits.model import make_spec
@@ -73,6 +74,12 @@ def test_every_backward_pass_is_counted():
     run = LearningRun(subject)
     # One loss more than steps, as the last is not stepped from; a sample of logits is looked at besides.
     assert (subject.passes - before).backward == run.steps - 1
+
+
+def test_a_run_that_is_cut_has_had_its_first_gradients(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(learning, "SECONDS", -math.inf)
+    run = LearningRun(subject_of(lambda: sound.MLP(3)))
+    assert [(len(trace.losses), trace.cut, trace.gradient) for trace in run.traces] == [(SILENT_STEPS + 1, True, True)]
 
 
 def test_a_run_is_trained_once_for_a_subject():

@@ -30,6 +30,25 @@ def test_nothing_is_found_where_nothing_goes_wrong():
     assert smallest(st.integers(), lambda n: False, seed=0, examples=50) is None
 
 
+def test_a_screen_in_which_nothing_goes_wrong_spares_the_search():
+    seen: list[int] = []
+
+    def wrong(n: int) -> bool:
+        seen.append(n)
+        return n > 100
+
+    assert smallest(st.integers(0, 1000), wrong, seed=0, examples=50, screen=[3, 7]) is None
+    assert seen == [3, 7]
+
+
+def test_where_a_screen_finds_something_the_smallest_is_searched():
+    assert smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100, screen=[3, 700]) == 123
+
+
+def test_what_only_the_screen_finds_is_the_answer():
+    assert smallest(st.integers(0, 10), lambda n: n == 700, seed=0, examples=50, screen=[3, 700, 700]) == 700
+
+
 def test_nothing_is_found_among_no_values():
     assert smallest(st.integers().filter(lambda n: False), lambda n: True, seed=0, examples=50) is None
 
@@ -96,7 +115,7 @@ def test_no_example_database_is_written(tmp_path, monkeypatch: pytest.MonkeyPatc
 def test_it_can_be_asked_inside_a_test_that_hypothesis_runs():
     found = []
 
-    @settings(max_examples=3, database=None, derandomize=True)
+    @settings(max_examples=3, database=None, derandomize=True, deadline=None)
     @given(least=st.integers(2, 9))
     def test(least: int) -> None:
         found.append(smallest(st.integers(0, 100), lambda value: value >= least, seed=0, examples=200) == least)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.regions import MATERIAL
 from pytest_logits.search import smallest
@@ -38,7 +40,7 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     """The model's loss on two classes has the value and the gradient that the other parameterisation gives.
 
     CE on (z0, z1) equals BCE with logits on z1 - z0, with class weights, pos_weight, label smoothing, soft targets,
-    ignore_index and each reduction taken along. Logits and labels are drawn by Hypothesis up to scores of 1000 and
+    ignore_index and each reduction taken along. Logits and labels are drawn up to scores of 1000 and
     compared with a float64 reference; docs/explanation/ce-and-bce.md says when the two are equal. A loss of the user's
     own is first recognised on moderate scores: what equals cross entropy there must be finite wherever cross entropy
     is; what equals it with every row paired with every label is broadcast; what equals it on softmax or sigmoid
@@ -78,19 +80,23 @@ def _draws(
 ) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     """Pairs of free scores in the shape of the model's, and labels."""
     trailing = subject.sample_logits.shape[1:]
-    pairs = st.integers(1, LARGEST_BATCH).flatmap(
-        lambda n: st.tuples(
+
+    # Made once for each size: to make a strategy takes longer than to draw from it.
+    @cache
+    def pairs_of(rows: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+        return st.tuples(
             logit_strategy(
-                min_batch_size=n,
-                max_batch_size=n,
+                min_batch_size=rows,
+                max_batch_size=rows,
                 min_classes=2,
                 max_classes=2,
                 max_magnitude=magnitude,
                 dtype=subject.dtype,
             ),
-            label_strategy(min_size=n, max_size=n, num_classes=2),
+            label_strategy(min_size=rows, max_size=rows, num_classes=2),
         )
-    )
+
+    pairs = st.integers(1, LARGEST_BATCH).flatmap(pairs_of)
     return pairs if two_columns else pairs.map(lambda p: (p[0][:, 0].reshape(-1, *trailing), p[1]))
 
 
@@ -109,9 +115,20 @@ def _with_ignored(
     def ignore(scores: Tensor, labels: Tensor, ignored: list[bool]) -> tuple[Tensor, Tensor]:
         return scores, labels.masked_fill(torch.tensor(ignored), index)
 
-    return draws.flatmap(
-        lambda d: st.lists(st.booleans(), min_size=len(d[1]), max_size=len(d[1])).map(lambda i: ignore(*d, i))
-    )
+    @cache
+    def choices(rows: int) -> st.SearchStrategy[list[bool]]:
+        return st.lists(st.booleans(), min_size=rows, max_size=rows)
+
+    return draws.flatmap(lambda d: choices(len(d[1])).map(lambda i: ignore(*d, i)))
+
+
+def _screen(loss: LossSubject, ignored: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of the same kind, of which every other row has the ignored label where there is one."""
+    seed = loss.seed("agreement")
+    rng = torch.Generator().manual_seed(seed % 2**63)
+    for scores, labels in drawn(loss, count=count, seed=seed, magnitude=LARGEST_SCORE, max_rows=LARGEST_BATCH):
+        left_out = torch.rand(labels.shape, generator=rng) < 0.5
+        yield scores, labels if ignored is None else labels.masked_fill(left_out, ignored)
 
 
 def _disagreement(
@@ -146,16 +163,18 @@ def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, sc
 
 def _compare(subject: LossSubject, reference: equivalence.Reference) -> Verdict:
     draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
-    if reference.two_columns and subject.encoding in (None, "index"):
-        draws = _with_ignored(draws, reference.ignore_index)
+    ignored = reference.ignore_index if reference.two_columns and subject.encoding in (None, "index") else None
+    if ignored is not None:
+        draws = _with_ignored(draws, ignored)
+    examples = subject.settings.profile.examples
     found = smallest(
         draws,
         lambda d: _disagreement(subject, reference, *d) is not None,
         seed=subject.seed("agreement"),
-        examples=subject.settings.profile.examples,
+        examples=examples,
+        screen=_screen(subject, ignored, examples) if is_screened(subject) else None,
     )
     if found is None:
-        examples = subject.settings.profile.examples
         return passed(
             f"value and gradient of {subject.loss_name} equal {reference.name} on {examples} drawn batches, "
             f"scores up to {LARGEST_SCORE:g}",

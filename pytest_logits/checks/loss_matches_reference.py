@@ -33,7 +33,7 @@ def loss_matches_reference(subject: Subject | LossSubject) -> Verdict:
 
     torch's own losses are known with their arguments. Any other loss is fitted on drawn scores: with weights, label
     smoothing, a focal factor, in any reduction. Then value and gradient are compared with the reference on scores,
-    labels and numbers of classes that Hypothesis draws, within bounds on rounding that are derived. A guard inside
+    labels and numbers of classes that are drawn, within bounds on rounding that are derived. A guard inside
     a logarithm that the fit could not show is sound. The weight of a focal form has its slope, or is a constant.
 
     Where a recognised loss deviates in a known way, the finding says how: a minus too many, a share at another class,

@@ -17,6 +17,7 @@ from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
+from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
@@ -103,11 +104,15 @@ def _judge(loss: LossSubject) -> Verdict:
 
 def _cheaper(loss: LossSubject, copies: int, link: Link, examples: int) -> dict[str, Any] | None:
     """The smallest drawn exchange that makes a row cheaper."""
+    seed = loss.seed("prefers")
     found = smallest(
         batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide),
         lambda draw: _exchange(loss, *draw, copies, link) is not None,
-        seed=loss.seed("prefers"),
+        seed=seed,
         examples=examples,
+        screen=drawn(loss, count=examples, seed=seed, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
+        if is_screened(loss)
+        else None,
     )
     return None if found is None else _exchange(loss, *found, copies, link)
 

@@ -1,0 +1,208 @@
+"""What the checks cost beside the passes that they make, and what other packages' checks cost.
+
+Run ``python -m benchmarks.overhead [rounds]`` in the checkout. Three figures:
+
+- models of about 5 ms a pass: the standard profile against a bare loop that makes the same passes on the same inputs,
+  in the same modes, with as many steps of torch's Adam as there are backward passes. Once with nothing known of the
+  loss, as for the first model of a session, and once for a further model with the same loss;
+- a tiny MLP: the whole of ``pytest --logit-checks`` against a process that imports torch, pytest and hypothesis;
+- the same tiny MLP in a process that has everything imported, beside 20 plain steps and the main checks of peers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import pytest_logits
+from benchmarks import pairs, peers
+from pytest_logits import loss_subject
+
+ROOT = Path(__file__).parent.parent
+CLASSES = 10
+CONFTEST = """\
+import pytest_logits
+from torch import nn
+
+
+@pytest_logits.register(input_shape=(10,), num_classes=2)
+def tiny():
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 2))
+"""
+IMPORTS = "import torch, pytest, hypothesis"
+
+
+class Conv(nn.Module):
+    """Many operations on few parameters."""
+
+    shape = (3, 32, 32)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4)
+        )
+        self.head = nn.Linear(16 * 64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).flatten(1))
+
+
+class Dense(nn.Module):
+    """Many parameters with few operations on each: making a copy costs as much as a pass."""
+
+    shape = (64,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (64, 1536, 1536, 1536)
+        layers = [part for a, b in itertools.pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1], CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass: its input, and how it was made."""
+
+    inputs: Tensor
+    training: bool
+    graph: bool
+
+
+class Bare:
+    """The passes that the checks make on a model, and the loop that makes them again."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind = kind
+        self.passes: list[Pass] = []
+        note = self.passes.append
+
+        class Noted(kind):  # type: ignore[misc]
+            def forward(self, x: Tensor) -> Any:
+                note(Pass(x.detach().clone(), self.training, torch.is_grad_enabled()))
+                return super().forward(x)
+
+        report = check(Noted)
+        self.forward = sum(result.passes.forward for result in report)
+        self.backward = sum(result.passes.backward for result in report)
+        if self.forward != len(self.passes):
+            raise RuntimeError(f"{len(self.passes)} forward passes, of which {self.forward} are reported")
+
+    def loop(self) -> None:
+        model, left = self.kind(), self.backward
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for made in self.passes:
+            model.train(made.training)
+            with torch.set_grad_enabled(made.graph):
+                logits = model(made.inputs)
+            if made.graph and left:
+                left -= 1
+                optimizer.zero_grad()
+                F.cross_entropy(logits, torch.arange(len(logits)) % CLASSES).backward()
+                optimizer.step()
+
+
+def check(kind: type[Any]) -> pytest_logits.Report:
+    """All checks of the standard profile on a sound model.
+
+    Raises:
+        ChecksFailed: one of them fails.
+    """
+    report = pytest_logits.check_classifier(kind, name="model", input_shape=kind.shape, num_classes=CLASSES)
+    report.raise_for_failures()
+    return report
+
+
+def forget() -> None:
+    """Let the next model be the first whose loss is looked at."""
+    loss_subject._judged.clear()
+
+
+def of_passes(kind: type[Any], rounds: int) -> list[str]:
+    """How many times the bare loop the checks take."""
+    bare = Bare(kind)
+
+    def first() -> None:
+        forget()
+        check(kind)
+
+    cases: dict[str, Callable[[], float]] = {
+        "bare": lambda: pairs.spent(bare.loop),
+        "first": lambda: pairs.spent(first),
+        "further": lambda: pairs.spent(lambda: check(kind)),
+    }
+    found = pairs.in_turn(cases, rounds)
+    each = 1e3 * pairs.spread(found["bare"]).median / (bare.forward + 2 * bare.backward)
+    return [
+        f"| {kind.__name__}, {bare.forward} forward and {bare.backward} backward passes of {each:.1f} ms, {words} "
+        f"| {pairs.ratios(found[name], found['bare'])} |"
+        for name, words in (("first", "first model of a session"), ("further", "further model"))
+    ]
+
+
+def of_process(rounds: int) -> list[str]:
+    """What a whole run takes beyond its imports."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+        def run(*arguments: str) -> float:
+            return pairs.process([sys.executable, *arguments], folder=folder, environment=environment)
+
+        found = pairs.in_turn(
+            {
+                "imports": lambda: run("-c", IMPORTS),
+                "checks": lambda: run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--logit-checks"),
+            },
+            rounds,
+        )
+    return [
+        f"| `pytest --logit-checks` on a tiny MLP, s beyond `{IMPORTS}` "
+        f"| {pairs.differences(found['checks'], found['imports'])} |",
+        f"| the same as a ratio to these imports | {pairs.ratios(found['checks'], found['imports'])} |",
+    ]
+
+
+def of_peers(rounds: int) -> list[str]:
+    """The checks on the tiny MLP in a warm process, and what others check, against 20 plain steps."""
+
+    def ours() -> None:
+        forget()
+        pytest_logits.check_classifier(
+            peers.model, name="tiny", input_shape=(peers.FEATURES,), num_classes=peers.CLASSES
+        )
+
+    named: dict[str, Callable[[], Any]] = {"20 plain steps": peers.plain_steps, "pytest-logits": ours}
+    named |= peers.installed()
+    found = pairs.in_turn({name: lambda f=f: pairs.spent(f) for name, f in named.items()}, rounds)
+    base = found["20 plain steps"]
+    return [f"| {name} | {pairs.ratios(found[name], base)} |" for name in named]
+
+
+def main(rounds: int) -> None:
+    torch.set_num_threads(1)
+    print("| overhead | processor time |\n| --- | --- |")
+    for kind in (Conv, Dense):
+        print(*of_passes(kind, rounds), sep="\n", flush=True)
+    print(*of_process(rounds), sep="\n", flush=True)
+    print("\n| on a tiny MLP, everything imported | times 20 plain steps |\n| --- | --- |")
+    print(*of_peers(rounds), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)

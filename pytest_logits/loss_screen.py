@@ -1,0 +1,72 @@
+"""Scores and labels for torch's own losses from a seeded generator, in place of a first search with Hypothesis.
+
+That torch's own losses are right is hardly ever in doubt, and to draw a batch takes Hypothesis longer than the loss and
+its reference take together. So as many batches of the same sizes and kinds are drawn here. Only where one of them goes
+wrong Hypothesis searches, for the smallest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pytest_logits.loss_draws import DRAWN_CLASSES, MANY_CLASSES, Draw
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.losses import known_nature
+
+# The exponents of the smallest scores: far below the rounding of a loss near 1.
+SMALLEST = 8.0
+LARGEST_TIED = 3
+
+
+def is_screened(loss: LossSubject) -> bool:
+    """Whether it is torch's own, with labels that nothing of the user's makes; thorough searches all at once."""
+    own = known_nature(loss.loss_object) is not None and not loss.is_of_output
+    return own and not callable(loss.encoding) and loss.settings.profile.screens
+
+
+def drawn(
+    loss: LossSubject,
+    *,
+    count: int,
+    seed: int,
+    magnitude: float,
+    max_rows: int = 4,
+    many: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Iterator[Draw]:
+    """So many pairs of free scores and labels in the shapes that the loss takes, as ``loss_draws.batches`` has them."""
+    rng = torch.Generator().manual_seed(seed % 2**63)
+    shape, dtype = loss.trailing, dtype or loss.dtype
+    free = loss.any_classes and len(shape) < 2
+    shapes = [shape]
+    if free:
+        shapes = [(classes,) for classes in (MANY_CLASSES if many else (2, 3))]
+    scattered = many or len(shape) > 1 or (bool(shape) and shape[0] > DRAWN_CLASSES and not free)
+    for number in range(count):
+        trailing = shapes[number % len(shapes)]
+        size = (1 + int(torch.randint(0, max_rows, (), generator=rng)), *trailing)
+        if scattered:
+            # All ties at scale 0.
+            scale = (1.0, 0.0, 4.0, magnitude / 4, magnitude)[number % 5]
+            scores = (scale * torch.randn(size, generator=rng)).clamp(-magnitude, magnitude)
+        else:
+            scores = _mixed(size, magnitude, rng) if number else torch.zeros(size)
+        yield scores.to(dtype), _labels(loss, size, rng)
+
+
+def _mixed(size: tuple[int, ...], magnitude: float, rng: torch.Generator) -> Tensor:
+    """Small integers, which tie; numbers of every size; numbers of which half are at a bound."""
+    kind, uniform = torch.randint(0, 3, size, generator=rng), 2 * torch.rand(size, generator=rng) - 1
+    tied = (uniform * (LARGEST_TIED + 1)).trunc()
+    sizes = magnitude * uniform * 10 ** (-SMALLEST * torch.rand(size, generator=rng))
+    bounded = (2 * magnitude * uniform).clamp(-magnitude, magnitude)
+    return torch.where(kind == 0, tied.clamp(-magnitude, magnitude), torch.where(kind == 1, sizes, bounded))
+
+
+def _labels(loss: LossSubject, size: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    if loss.multilabel:
+        return torch.randint(0, 2, size, generator=rng)
+    return torch.randint(0, max(size[1] if len(size) > 1 else 2, 2), (size[0], *size[2:]), generator=rng)

@@ -1,0 +1,80 @@
+"""Batches for torch's own losses, drawn without Hypothesis: the same shapes and kinds, and enough of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pytest_logits.loss_screen import drawn, is_screened
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.settings import PROFILES, Settings
+
+LARGEST = 1000.0
+
+
+def loss_of(loss: Any = "cross_entropy", *, profile: str = "standard", **arguments: Any) -> LossSubject:
+    return LossSubject(name="loss", loss=loss, settings=Settings(profile=PROFILES[profile]), **arguments)
+
+
+def batches(loss: LossSubject, **arguments: Any) -> list[Any]:
+    return list(drawn(loss, **{"count": 60, "seed": 1, "magnitude": LARGEST, **arguments}))
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments", "shapes"),
+    [
+        ("cross_entropy", {"sample_logits": torch.zeros(16, 2)}, {(2,)}),
+        ("cross_entropy", {"sample_logits": torch.zeros(16, 40)}, {(40,)}),
+        ("cross_entropy", {"sample_logits": torch.zeros(16, 3, 4, 4)}, {(3, 4, 4)}),
+        ("nll_loss", {}, {(2,), (3,)}),
+        ("bce_with_logits", {"task": "binary", "sample_logits": torch.zeros(16)}, {()}),
+        ("bce_with_logits", {"task": "binary", "sample_logits": torch.zeros(16, 1)}, {(1,)}),
+        ("bce_with_logits", {"task": "multilabel", "sample_logits": torch.zeros(16, 4)}, {(4,)}),
+    ],
+)
+def test_batches_have_the_shapes_that_the_loss_takes(loss: str, arguments: dict[str, Any], shapes: set[Any]):
+    subject = loss_of(loss, **arguments)
+    found = batches(subject)
+    assert {tuple(scores.shape[1:]) for scores, _ in found} == shapes
+    assert {len(scores) for scores, _ in found} == {1, 2, 3, 4}
+    assert all(float(scores.abs().max()) <= LARGEST for scores, _ in found)
+    assert all(subject.accepts(subject.nature.link(scores), labels) for scores, labels in found)
+
+
+def test_many_classes_are_drawn_where_the_loss_takes_any():
+    assert {scores.shape[1] for scores, _ in batches(loss_of(), many=True)} == {10, 100, 1000}
+
+
+def test_ties_bounds_and_scores_of_every_size_are_among_them():
+    found = batches(loss_of(sample_logits=torch.zeros(16, 2)))
+    assert not found[0][0].any()
+    assert any(bool((scores[:, 0] == scores[:, 1]).any()) for scores, _ in found[1:])
+    scores = torch.cat([scores.flatten() for scores, _ in found])
+    assert {-LARGEST, LARGEST} <= set(scores.tolist())
+    assert {label for _, labels in found for label in labels.tolist()} == {0, 1}
+    assert float(scores[scores != 0].abs().min()) < 1e-3
+
+
+def test_a_seed_gives_the_same_batches_and_another_gives_others():
+    first, again, other = (batches(loss_of(), seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+    assert any(not torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments", "screened"),
+    [
+        ("cross_entropy", {}, True),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), {}, True),
+        ("cross_entropy", {"profile": "quick"}, True),
+        ("cross_entropy", {"profile": "thorough"}, False),
+        (lambda z, y: nn.functional.cross_entropy(z, y), {}, False),
+        ("cross_entropy", {"encoding": lambda y: y}, False),
+    ],
+    ids=["named", "module", "quick", "thorough", "by hand", "own targets"],
+)
+def test_torchs_own_losses_are_screened(loss: Any, arguments: dict[str, Any], screened: bool):
+    assert is_screened(loss_of(loss, **arguments)) is screened
