@@ -205,7 +205,13 @@ def _value(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link:
 
 
 def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link: Link) -> dict[str, Any] | None:
-    """The numbers of an exchange that makes the row cheaper; None where there is none."""
+    """The numbers of an exchange that makes the row cheaper; None where there is none.
+
+    Of several labels all scores are right before and wrong after, and of one size: a softmax over the labels shares what
+    there is among the true ones, so that a score which towers over theirs may well cost more than a wrong one.
+    """
+    if _is_of_labels(loss, scores, labels):
+        scores = (2 * labels - 1).reshape(scores.shape) * scores.abs().amax()
     before = _value(loss, scores, labels, copies, link)
     if before is None or not math.isfinite(before):
         return None
@@ -225,12 +231,18 @@ def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, li
     return None
 
 
+def _is_of_labels(loss: LossSubject, scores: Tensor, labels: Tensor) -> bool:
+    """Whether each score has a label of its own."""
+    return scores.shape == labels.shape or not loss.trailing or loss.trailing[0] == 1
+
+
 def _exchanged(loss: LossSubject, scores: Tensor, labels: Tensor) -> list[Tensor]:
-    """The row with the true class's score exchanged with each lower one; in dense rows at every position alike."""
-    if scores.shape == labels.shape or not loss.trailing or loss.trailing[0] == 1:
-        direction = (2 * labels - 1).reshape(scores.shape)
-        turned = torch.where(direction * scores > 0, -scores, scores)
-        return [turned] if not torch.equal(turned, scores) else []
+    """The row with the true class's score exchanged with each lower one; in dense rows at every position alike.
+
+    Of labels that have scores of their own, with every sign turned.
+    """
+    if _is_of_labels(loss, scores, labels):
+        return [-scores] if bool(scores.any()) else []
     index = labels.unsqueeze(1)
     true = scores.gather(1, index)
     found = []

@@ -126,3 +126,17 @@ def test_a_loss_that_may_take_probabilities_is_asked_of_probabilities():
     result = check(dice, task="binary")
     assert (result.outcome, result.verdict.evidence["taken"]) == ("passed", "probabilities")
     assert check(lambda p, y: 1 - dice(p, y), task="binary").outcome == "failed"
+
+
+def shared_softmax(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy against the true labels in equal shares, as large sets of tags are trained."""
+    shares = targets / targets.sum(dim=1, keepdim=True).clamp_min(1)
+    return -(shares * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_softmax_that_true_labels_share_passes(seed: int):
+    # With labels (1, 1) it is 15 at (10, -5), and 5 at (-10, -5): the lead of one true label costs the other.
+    assert check(shared_softmax, task="multilabel", num_classes=4, seed=seed).outcome == "passed"
+    turned = check(lambda z, y: -shared_softmax(z, y), task="multilabel", num_classes=4, seed=seed)
+    assert turned.outcome == "failed"

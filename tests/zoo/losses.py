@@ -252,8 +252,6 @@ FAULTS = tuple(
         factory=factory,
         arguments={**arguments, "loss": wrong},
         twin_arguments={"loss": right},
-        # Of several labels the one with the highest score takes the softmax from the others.
-        also=("loss_rewards_mistakes",) if name == "LossWithSoftmaxMultilabel" else (),
     )
     for name, words, cause, factory, arguments, wrong, right in _rows()
 )

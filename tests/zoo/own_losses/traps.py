@@ -203,6 +203,11 @@ def mixed(labels: Tensor) -> Tensor:
     return 0.7 * y + 0.3 * y.roll(1, dims=0)
 
 
+def shared_softmax(logits: Tensor, targets: Tensor) -> Tensor:
+    shares = targets / targets.sum(dim=1, keepdim=True).clamp_min(1)
+    return -(shares * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
 def _rows() -> Iterator[tuple[str, str, Loss, dict[str, Any]]]:
     yield "AbsoluteError", "1 - p: bounded, no log", absolute_error, ANY
     yield "SquaredScores", "the squared error of scores", squared_scores, ANY
@@ -234,6 +239,7 @@ def _rows() -> Iterator[tuple[str, str, Loss, dict[str, Any]]]:
     yield "Summed", "reduction='sum'", summed, {**ANY, "reduction": "sum"}
     yield "SummedOverTags", "the sum over labels, the mean over rows", summed_over_tags, TAGS
     yield "TagWeights", "a weight for each label", tags_with_weights, TAGS
+    yield "SharedSoftmax", "softmax CE that the true labels share", shared_softmax, TAGS
     yield "Tversky", "Tversky index of the batch", tversky, BINARY
     yield "BalancedBatch", "the means of positives and of negatives", balanced_over_the_batch, BINARY
     yield "SquaredHinge", "the squared hinge", squared_hinge, BINARY
