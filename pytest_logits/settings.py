@@ -43,11 +43,11 @@ DEFAULT_SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares. ``workers`` processes share the machine's threads."""
+    """What every check of a session shares. At most ``threads`` threads compute; None: as many as torch is set to."""
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
-    workers: int = 1
+    threads: int | None = None
 
 
 def derive_seed(seed: int, *labels: str) -> int:
