@@ -39,7 +39,6 @@ class Parallel:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self._settings = settings
-        self._ids: list[tuple[LogitItem, str]] = []
 
     # On a worker
 
@@ -50,32 +49,35 @@ class Parallel:
         """
         if not hasattr(config, "workerinput"):
             return
-        self._ids = [(item, item.nodeid) for item in items if isinstance(item, LogitItem)]
-        for item, nodeid in self._ids:
-            if _shares(item) and item.get_closest_marker("xdist_group") is None:
-                item.add_marker(pytest.mark.xdist_group(group_of(nodeid)))
+        for item in items:
+            alone = not isinstance(item, LogitItem) or isinstance(item, ControlItem) or item.spec is None
+            if not alone and item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_collection_finish(self) -> Generator[None, None, None]:
+    def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, None, None]:
         """Let only the scheduler see the groups, which it reads off the ends of the ids; then take them off again.
 
-        A worker reads the command line by itself: where that does not say loadgroup, pytest-xdist adds no groups.
+        pytest-xdist writes them where pytest 9.2 no longer reads, and would leave them there.
         """
+        ours = [item for item in session.items if isinstance(item, LogitItem)]
         if getattr(self._config, "workerinput", {}).get("logit_grouped"):
-            for item, nodeid in self._ids:
-                item._nodeid = f"{nodeid}@{group_of(nodeid)}" if _shares(item) else nodeid
+            for item in ours:
+                mark = item.get_closest_marker("xdist_group")
+                if mark is not None:
+                    item.group = f"@{mark.args[0] if mark.args else mark.kwargs.get('name', 'default')}"
         try:
             yield
         finally:
-            for item, nodeid in self._ids:
-                item._nodeid = nodeid
+            for item in ours:
+                item.group = ""
 
     # On the controller
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell the worker that groups were chosen here."""
-        node.workerinput["logit_grouped"] = self._config.getoption("logit_grouped", False)
+        """Tell the worker, which reads the command line by itself, that groups are asked for."""
+        node.workerinput["logit_grouped"] = self._config.getoption("dist") == "loadgroup"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
@@ -127,10 +129,6 @@ class Parallel:
         most = getattr(session, "_max_worker_restart", None)
         if most is not None and self._config.getoption("maxworkerrestart") is None:
             session._max_worker_restart = most + 1  # type: ignore[union-attr]
-
-
-def _shares(item: LogitItem) -> bool:
-    return item.spec is not None and not isinstance(item, ControlItem)
 
 
 def group_of(nodeid: str) -> str:

@@ -72,7 +72,7 @@ def pytest_logits_distribution(config: pytest.Config) -> Generator[None, object,
     """With ``-n`` and no ``--dist``, keep the checks of a model together: before pytest-xdist takes its own default."""
     said = config.option
     if _is_wanted(config) and getattr(said, "numprocesses", None) and said.dist == "no" and not said.distload:
-        said.dist, said.logit_grouped = "loadgroup", True
+        said.dist = "loadgroup"
     return (yield)
 
 

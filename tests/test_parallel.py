@@ -287,7 +287,7 @@ def shards(pytester: pytest.Pytester) -> list[list[str]]:
 def test_pytest_split_shards_the_checks(repository: pytest.Pytester):
     pytest.importorskip("pytest_split")
     first, second = shards(repository)
-    assert len(first) + len(second) == len({*first, *second}) == 4 * 7
+    assert len(first) + len(second) == len({*first, *second}) == 4 * 8
     assert abs(len(first) - len(second)) <= 1
 
 
@@ -297,6 +297,6 @@ def test_pytest_split_knows_the_ids_of_the_checks_in_its_durations(repository: p
     durations = {nodeid: 7.0 if nodeid == every[0] else 1.0 for nodeid in every}
     repository.makefile("", **{".test_durations": json.dumps(durations)})
     shortest = min(shards(repository), key=len)
-    # 34 seconds in all: the first shard has the one of 7 and ten of 1.
+    # 38 seconds in all: the first shard has the check of 7 and twelve of 1.
     assert every[0] in shortest
-    assert len(shortest) == 11
+    assert len(shortest) == 13
