@@ -39,15 +39,21 @@ PROFILES: Mapping[str, Profile] = {
 }
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
+DEFAULT_DEVICE = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares. At most ``threads`` threads compute; None: as many as torch is set to."""
+    """What every check of a session shares.
+
+    At most ``threads`` threads compute; None: as many as torch is set to. ``device`` is where models and losses run, as
+    torch.device names it.
+    """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
     threads: int | None = None
+    device: str = DEFAULT_DEVICE
 
 
 def derive_seed(seed: int, *labels: str) -> int:
