@@ -20,6 +20,7 @@ from pytest_logits.subjects import Subjects
 
 # What the verdict of a control is called in the reports.
 CALLED = {"passed": "caught", "advice": "missed"}
+CLAIM = "the checks catch {} where it is planted"
 
 
 class ControlItem(LogitItem):
@@ -35,27 +36,29 @@ class ControlItem(LogitItem):
         rows += [(one["check"], f"{_outcome(one)}: {one['measured']}") for one in result.verdict.evidence["said"]]
         rows.append(("rerun", result.reproduce))
         width = max(len(label) for label, _ in rows)
-        title = f"{_fault(result.check)}, planted in {self.model}, is not caught"
+        title = f"{fault_of(result.check)}, planted in {self.model}, is not caught"
         return "\n".join([title, "", *(f"  {label:<{width}}  {text}" for label, text in rows)])
 
-    def record(self, result: Result) -> dict[str, Any]:
-        """One entry of the JSON report's ``controls``."""
-        made = result.to_json()
-        return {
-            "nodeid": made["nodeid"],
-            "model": made["model"],
-            "fault": _fault(result.check),
-            "planted": self.words,
-            "outcome": CALLED.get(result.outcome, result.outcome),
-            "reason": "" if result.outcome in CALLED else made["measured"],
-            "said": made["evidence"].get("said", []),
-            "passes": made["passes"],
-            "seconds": made["seconds"],
-            "reproduce": made["reproduce"],
-        }
+
+def control_record(result: Result, words: str) -> dict[str, Any]:
+    """One entry of the JSON report's ``controls``; ``words`` say what was planted."""
+    made = result.to_json()
+    return {
+        "nodeid": made["nodeid"],
+        "model": made["model"],
+        "fault": fault_of(result.check),
+        "planted": words,
+        "outcome": CALLED.get(result.outcome, result.outcome),
+        "reason": "" if result.outcome in CALLED else made["measured"],
+        "said": made["evidence"].get("said", []),
+        "passes": made["passes"],
+        "seconds": made["seconds"],
+        "reproduce": made["reproduce"],
+    }
 
 
-def _fault(name: str) -> str:
+def fault_of(name: str) -> str:
+    """The cause in the name of a control: ``control[bounded_logits]``."""
     return name.partition("[")[2].rstrip("]")
 
 
@@ -77,7 +80,7 @@ def control_items(
     """An item for every fault that can be planted in some model."""
     for cause, plant in plants().items():
         control = Control(plant, spec, checks=checks, settings=settings, subjects=subjects)
-        claim = f"the checks catch {cause} where it is planted"
+        claim = CLAIM.format(cause)
         yield ControlItem.from_parent(
             parent,
             words=plant.words,

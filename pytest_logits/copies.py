@@ -172,9 +172,10 @@ class Copies(ABC):
 
     @property
     def threads(self) -> int:
-        """One for a small model, whose operations are too short to share; else the worker's part of torch's threads."""
-        small = self._facts.size < SMALL_MODEL
-        return 1 if small else max(1, torch.get_num_threads() // self.settings.workers)
+        """One for a small model, whose operations are too short to share; else what torch is set to, or less."""
+        if self._facts.size < SMALL_MODEL:
+            return 1
+        return min(torch.get_num_threads(), self.settings.threads or torch.get_num_threads())
 
     @cached_property
     def _facts(self) -> _Facts:

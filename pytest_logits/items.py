@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class LogitItem(pytest.Item):
     """One check on one model. ``result`` is None until it has run."""
 
     result: Result | None = None
+    # Behind the id while pytest-xdist reads it on a worker, see parallel.py.
+    group = ""
 
     def __init__(
         self,
@@ -53,6 +56,15 @@ class LogitItem(pytest.Item):
         self.add_marker("logit_checks")
         # Torch says so once wherever numpy is not installed; no check needs it.
         self.add_marker(pytest.mark.filterwarnings("ignore:Failed to initialize NumPy:UserWarning"))
+
+    @cached_property
+    def _own_id(self) -> str:
+        return super().nodeid
+
+    @property
+    def nodeid(self) -> str:
+        """``<file>::<model>::<check>``."""
+        return self._own_id + self.group
 
     def runtest(self) -> None:
         """Run the check. Advice passes unless strict; what does not decide or apply is a skip with its reason."""

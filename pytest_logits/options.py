@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,8 +26,12 @@ def settings_of(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: one of them is not known.
     """
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers, device=_device(config))
+    return Settings(
+        seed=_seed(config),
+        profile=PROFILES[_profile(config)],
+        threads=_threads(config),
+        device=_device(config),
+    )
 
 
 def is_set(config: pytest.Config, name: str) -> bool:
@@ -97,6 +102,15 @@ def _seed(config: pytest.Config) -> int:
         return int(text)
     except ValueError:
         raise pytest.UsageError(f"--logit-seed: {text!r} is no integer") from None
+
+
+def _threads(config: pytest.Config) -> int | None:
+    """A worker's share of the processors, unless the environment says how many threads each process is to have."""
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers == 1 or any(name in os.environ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")):
+        return None
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, processors // workers)
 
 
 def _profile(config: pytest.Config) -> str:

@@ -6,6 +6,8 @@ hypothesis, nor any module of ours that does.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 pytest_plugins = ["pytest_logits.fixtures"]
@@ -55,11 +57,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "logit_parametrize: what parametrize_with_checks leaves on a test (pytest-logits)"
     )
-    wanted = config.getoption("logit_checks") or config.getoption("logit_controls")
-    if config.getini("logit_checks") if wanted is None else wanted:
+    if _is_wanted(config):
         from pytest_logits.session import LogitSession
 
         config.pluginmanager.register(LogitSession(config), "logits-session")
+
+
+def _is_wanted(config: pytest.Config) -> bool:
+    wanted = config.getoption("logit_checks") or config.getoption("logit_controls")
+    return bool(config.getini("logit_checks") if wanted is None else wanted)
+
+
+@pytest.hookimpl(wrapper=True, specname="pytest_cmdline_main")
+def pytest_logits_distribution(config: pytest.Config) -> Generator[None, object, object]:
+    """With ``-n`` and no ``--dist``, keep the checks of a model together: before pytest-xdist takes its own default."""
+    said = config.option
+    if _is_wanted(config) and getattr(said, "numprocesses", None) and said.dist == "no" and not said.distload:
+        said.dist = "loadgroup"
+    return (yield)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:

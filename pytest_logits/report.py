@@ -42,6 +42,13 @@ def failure_text(result: Result, *, width: int = 100) -> str:
     return "\n".join([title, "", *(line for label, text in rows if text for line in _row(label, text, width))])
 
 
+def crash_text(result: Result, *, width: int = 100) -> str:
+    """A check that has not come to its end, because its process did."""
+    rows = [("claim", result.claim), ("measured", result.verdict.measured), ("rerun", result.reproduce)]
+    title = f"{result.check} ended its process in {result.model}"
+    return "\n".join([title, "", *(line for label, text in rows for line in _row(label, text, width))])
+
+
 def skip_reason(result: Result) -> str:
     """Why a check that does not decide or apply is skipped, in one line."""
     verdict = result.verdict

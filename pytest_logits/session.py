@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pytest_logits.check_registry import Check, all_checks
-from pytest_logits.control_items import ControlItem, control_items, told
+from pytest_logits.control_items import ControlItem, control_items, control_record, told
 from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
@@ -21,6 +21,7 @@ from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_
 from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
 from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
+from pytest_logits.parallel import Parallel
 from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
@@ -58,6 +59,8 @@ class LogitSession:
         self.generated_only = False
         self.subjects = Subjects(self.settings)
         self._in_files: set[Path] = set()
+        if hasattr(config.option, "numprocesses"):
+            config.pluginmanager.register(Parallel(config, self.settings), "logits-parallel")
 
     # Models
 
@@ -216,7 +219,7 @@ class LogitSession:
         """Attach the record to the report, which takes it from a worker to the controller."""
         report = yield
         if isinstance(item, ControlItem) and call.when == "call" and item.result is not None:
-            report.logit_control = item.record(item.result)  # type: ignore[attr-defined]
+            report.logit_control = control_record(item.result, item.words)  # type: ignore[attr-defined]
         elif isinstance(item, LogitItem) and call.when == "call" and item.result is not None:
             record = item.result.to_json()
             if hasattr(report, "wasxfail"):

@@ -93,14 +93,15 @@ DEFAULT_DEVICE = "cpu"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares. ``workers`` processes share the machine's threads.
+    """What every check of a session shares.
 
-    ``device`` is where models and losses run, as torch.device names it.
+    At most ``threads`` threads compute; None: as many as torch is set to. ``device`` is where models and losses run, as
+    torch.device names it.
     """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
-    workers: int = 1
+    threads: int | None = None
     device: str = DEFAULT_DEVICE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import re
 import sys
@@ -58,3 +59,14 @@ def test_public_names_exist():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'regster'"):
         _ = pytest_logits.regster
+
+
+def test_the_workflow_runs_the_environments_of_tox_each_with_its_python():
+    text = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    run = dict(re.findall(r'environment: ([\w-]+), python: "([\d.]+)"', text))
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    named = re.findall(r"[\w-]+", tox["tox"]["env_list"] + tox["tox"]["labels"].partition("=")[2])
+    assert set(run) == set(named)
+    pythons = {name: f"3.{name[3:5]}" for name in named if name.startswith("py3")}
+    assert {name: run[name] for name in pythons} == pythons

@@ -102,7 +102,7 @@ def test_a_file_elsewhere_stays_as_it_is(tmp_path: Path):
         (Settings(seed=7), ["--logit-seed=7"]),
         (Settings(profile=PROFILES["quick"]), ["--logit-profile=quick"]),
         (Settings(seed=7, profile=PROFILES["thorough"]), ["--logit-seed=7", "--logit-profile=thorough"]),
-        (Settings(workers=4), []),
+        (Settings(threads=4), []),
     ],
 )
 def test_the_command_runs_one_item_with_the_same_settings(settings: Settings, options: list[str]):

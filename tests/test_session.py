@@ -917,12 +917,6 @@ def test_what_is_drawn_does_not_depend_on_numbers_in_the_users_code(pytester: py
     assert without.outlines == with_numbers.outlines
 
 
-def test_two_workers_give_the_verdicts_of_one(repository: pytest.Pytester):
-    keys = ("nodeid", "outcome", "cause", "measured", "expected", "proof", "location", "counterexample", "reproduce")
-    one, two = ([{key: found[key] for key in keys} for found in records(repository, BOTH, *n)] for n in ([], ["-n2"]))
-    assert one == two
-
-
 # What is left behind
 
 

@@ -41,7 +41,7 @@ def test_a_derived_seed_fits_what_torch_takes():
 
 def test_the_defaults_are_the_documented_ones():
     settings = Settings()
-    assert (settings.seed, settings.profile.name, settings.workers) == (DEFAULT_SEED, DEFAULT_PROFILE, 1)
+    assert (settings.seed, settings.profile.name, settings.threads) == (DEFAULT_SEED, DEFAULT_PROFILE, None)
     assert (DEFAULT_SEED, DEFAULT_PROFILE, list(PROFILES)) == (0, "standard", ["quick", "standard", "thorough"])
 
 

@@ -505,8 +505,9 @@ def test_a_small_model_is_computed_with_one_thread_and_a_large_one_shares():
     assert subject_of(lambda: sound.MLP(3)).threads == 1
     large = subject_of(lambda: nn.Linear(1001, 1000), input_shape=(1001,))
     assert large.threads == 4
-    large.settings = Settings(workers=3)
-    assert large.threads == 1
+    for share, threads in ((1, 1), (3, 3), (9, 4)):
+        large.settings = Settings(threads=share)
+        assert large.threads == threads
 
 
 class WithFeatures(nn.Module):

@@ -207,8 +207,8 @@ def _value(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link:
 def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link: Link) -> dict[str, Any] | None:
     """The numbers of an exchange that makes the row cheaper; None where there is none.
 
-    Of several labels all scores are right before and wrong after, and of one size: a softmax over the labels shares what
-    there is among the true ones, so that a score which towers over theirs may well cost more than a wrong one.
+    Of several labels all scores are right before and wrong after, and of one size: a softmax over the labels shares
+    what there is among the true ones, so that a score which towers over theirs may well cost more than a wrong one.
     """
     if _is_of_labels(loss, scores, labels):
         scores = (2 * labels - 1).reshape(scores.shape) * scores.abs().amax()

@@ -144,6 +144,8 @@ def skipping(model: Any, optimizer: Any, x: Any, y: Any) -> None:
 
 
 def scaled(model: Any, optimizer: Any, x: Any, y: Any) -> None:
+    if not hasattr(torch.amp, "GradScaler"):
+        pytest.skip("torch before 2.3 scales no gradients on a CPU")
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     optimizer.zero_grad()
     scaler.scale(F.cross_entropy(model(x), y)).backward()
