@@ -437,15 +437,15 @@ def test_junit_names_model_and_check(pytester: pytest.Pytester, decides: Decides
     assert (case.get("classname"), case.get("name")) == ("conftest.net", SHAPE)
 
 
-def test_junit_has_outcome_and_cause(pytester: pytest.Pytester, decides: Decides):
+def test_junit_has_the_finding(pytester: pytest.Pytester, decides: Decides):
     decides(SHAPE, failed)
     pytester.makeconftest(NET)
     run(pytester, f"--logit-select={SHAPE}", "--junitxml=out.xml")
     properties = ElementTree.parse(pytester.path / "out.xml").findall(".//property")
-    assert {p.get("name"): p.get("value") for p in properties} == {
-        "logit_outcome": "failed",
-        "logit_cause": "bounded_logits",
-    }
+    found = {p.get("name"): p.get("value") for p in properties}
+    assert found["logit_outcome"] == "failed"
+    assert found["logit_cause"] == "bounded_logits"
+    assert found["logit_measured"] == "it is 3"
 
 
 # No model registered
