@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -24,7 +25,7 @@ def histogram(values: Tensor) -> dict[str, Any] | None:
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = [low + (high - low) * number / BINS for number in range(BINS + 1)]
-    if not math.isfinite(high - low) or any(left >= right for left, right in zip(edges, edges[1:], strict=False)):
+    if not math.isfinite(high - low) or any(left >= right for left, right in itertools.pairwise(edges)):
         return None
     # A value on an edge belongs to the bin above it; the greatest to the last.
     bins = torch.bucketize(found, torch.tensor(edges[1:-1], dtype=torch.float64), right=True)

@@ -26,7 +26,7 @@ OUTCOMES = {
     "advice": ("!", "advice"),
     "inconclusive": ("?", "inconclusive"),
     "xfailed": ("x", "expected failure"),
-    "not_applicable": ("–", "not applicable"),
+    "not_applicable": ("-", "not applicable"),
     "passed": ("✓", "passed"),
 }
 OPEN = ("failed", "error", "xpassed")
@@ -34,9 +34,7 @@ OPEN = ("failed", "error", "xpassed")
 
 def html_text(report: Mapping[str, Any]) -> str:
     """The page. ``report`` is the JSON report."""
-    results = sorted(
-        enumerate(report["results"]), key=lambda pair: (list(OUTCOMES).index(pair[1]["outcome"]), pair[0])
-    )
+    results = sorted(enumerate(report["results"]), key=lambda pair: (list(OUTCOMES).index(pair[1]["outcome"]), pair[0]))
     style, script = _asset("report.css"), _asset("report.js")
     counts = Counter(record["outcome"] for record in report["results"])
     return Template(_asset("report.html")).substitute(

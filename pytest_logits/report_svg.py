@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 360, 160
 LEFT, RIGHT, TOP, BOTTOM = 52, 8, 10, 24
 # Floors nearer to each other than this, in pixels, would have their names on top of each other.
 APART = 12
+# What readers call the ranges that outputs are confined to.
+ACTIVATIONS = {"simplex": "softmax", "unit": "sigmoid", "symmetric": "tanh", "nonnegative": "ReLU", "sphere": "norm"}
 
 
 def loss_curves(evidence: Mapping[str, Any]) -> str:
@@ -36,7 +38,7 @@ def loss_curves(evidence: Mapping[str, Any]) -> str:
 
     parts = [_axes(low, high, "", "step")]
     for name, line in _apart({name: y(floor) for name, floor in floors.items()}):
-        parts.append(f'<line class="floor" stroke-dasharray="5 4" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{line:.1f}" y2="{line:.1f}"/>')
+        parts.append(f'<path class="floor" stroke-dasharray="5 4" d="M{LEFT},{line:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(_text(WIDTH - RIGHT, line - 3, f"{name}: {floors[name]:.4g}", anchor="end"))
     for name, curve in curves.items():
         for points in _runs(curve):
@@ -58,14 +60,13 @@ def histograms(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _histogram(name: str, edges: Sequence[float], counts: Sequence[float]) -> str:
     span, most = edges[-1] - edges[0], max(counts)
     parts = [_axes(0, most, f"{edges[0]:.4g}", f"{edges[-1]:.4g}")]
-    for left, right, count in zip(edges, edges[1:], counts, strict=False):
+    for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True):
         at = LEFT + (WIDTH - LEFT - RIGHT) * (left - edges[0]) / span
         wide = (WIDTH - LEFT - RIGHT) * (right - left) / span
         tall = (HEIGHT - TOP - BOTTOM) * count / most
-        parts.append(
-            f'<rect fill="currentColor" stroke="none" x="{at:.1f}" y="{HEIGHT - BOTTOM - tall:.1f}" width="{max(wide - 1, 0.5):.1f}" height="{tall:.1f}">'
-            f"<title>{left:.4g} to {right:.4g}: {count:.0f}</title></rect>"
-        )
+        place = f'x="{at:.1f}" y="{HEIGHT - BOTTOM - tall:.1f}" width="{max(wide - 1, 0.5):.1f}" height="{tall:.1f}"'
+        told = f"<title>{left:.4g} to {right:.4g}: {count:.0f}</title>"
+        parts.append(f'<rect fill="currentColor" stroke="none" {place}>{told}</rect>')
     return _svg("histogram", f"histogram of the scores, {name}", parts)
 
 
@@ -94,7 +95,7 @@ def _floors(evidence: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         floors = evidence.get("floors")
         for name, floor in floors.items() if isinstance(floors, Mapping) else ():
             if _is_number(floor):
-                yield f"{name} floor", float(floor)
+                yield f"{ACTIVATIONS.get(name, name)} floor", float(floor)
 
 
 def _apart(lines: Mapping[str, float]) -> Iterator[tuple[str, float]]:
@@ -131,7 +132,9 @@ def _axes(low: float, high: float, first: str, last: str) -> str:
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor" stroke="none">{escape(text)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor" stroke="none">{escape(text)}</text>'
+    )
 
 
 def _svg(kind: str, title: str, parts: Iterable[str]) -> str:

@@ -22,7 +22,11 @@ def test_equal_values_lie_in_the_middle_of_a_range_of_1():
 
 @pytest.mark.parametrize(
     "values",
-    [torch.zeros(0), torch.tensor([-1.7e308, 1.7e308], dtype=torch.float64), torch.full((2,), 1e300, dtype=torch.float64)],
+    [
+        torch.zeros(0),
+        torch.tensor([-1.7e308, 1.7e308], dtype=torch.float64),
+        torch.full((2,), 1e300, dtype=torch.float64),
+    ],
     ids=["none", "too wide", "too large"],
 )
 def test_what_has_no_bins_has_no_histogram(values: torch.Tensor):
