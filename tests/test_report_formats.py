@@ -87,10 +87,10 @@ def test_one_run_writes_every_format(net: pytest.Pytester):
     assert {"conftest.py:7"} == {p["logit_location"] for p in properties if "logit_location" in p}
 
 
-def test_with_workers_the_controller_writes_them(net: pytest.Pytester):
-    # Workers are processes of their own, where nothing is planted: the model's own softmax is found.
+def test_with_a_worker_the_controller_writes_them(net: pytest.Pytester):
+    # A worker is a process of its own, where nothing is planted: the model's own softmax is found.
     reports = net.mkdir("reports")
-    run(net, "-n", "2", *OPTIONS)
+    run(net, "-n", "1", *OPTIONS)
     assert sorted(path.name for path in reports.iterdir()) == sorted(NAMES)
     report = json.loads((reports / "out.json").read_text(encoding="utf-8"))
     assert errors(report) == []
@@ -113,7 +113,8 @@ def test_advice_without_a_place_is_told_where_the_model_is_registered(net: pytes
 def test_on_github_findings_are_annotated(net: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     assert annotated(run(net)) == []
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    starts = [line.partition("::" + RANGE)[0].partition("::" + SHAPE)[0] for line in annotated(run(net, "-q"))]
+    lines = annotated(run(net, "-q", "-p", f"no:{OTHER_PLUGIN}"))
+    starts = [line.partition("::" + RANGE)[0].partition("::" + SHAPE)[0] for line in lines]
     assert starts == [
         "::error file=conftest.py,line=7,title=softmax_before_cross_entropy in net",
         f"::notice file=conftest.py,line=4,title={SHAPE} has advice on net",
@@ -124,9 +125,14 @@ def test_beside_the_plugin_that_annotates_failures_none_is_told_twice(
     net: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    net.makepyfile(**{OTHER_PLUGIN: ""})
-    net.syspathinsert()
-    assert [line.split()[0] for line in annotated(run(net, "-p", OTHER_PLUGIN))] == ["::notice"]
+    net.makeconftest(
+        f"""{NET}
+    def pytest_configure(config):
+        if not config.pluginmanager.hasplugin({OTHER_PLUGIN!r}):
+            config.pluginmanager.register(object(), {OTHER_PLUGIN!r})
+"""
+    )
+    assert [line.split()[0] for line in annotated(run(net))] == ["::notice"]
 
 
 @pytest.mark.parametrize("name", ["out.json", "out.sarif", "out.html"])
