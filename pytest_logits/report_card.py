@@ -20,6 +20,11 @@ def card(record: Mapping[str, Any]) -> str:
     return f'<dl class="finding">{rows}</dl>{_drawings(record["evidence"])}{_evidence(record["evidence"])}'
 
 
+def extra(record: Mapping[str, Any]) -> dict[str, str | None]:
+    """The card as pytest-html keeps an extra, with the keys of its own ``extras.html``."""
+    return {"name": None, "format_type": "html", "content": card(record), "mime_type": None, "extension": None}
+
+
 def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Pairs (label, HTML)."""
     named = record["cause"]

@@ -24,7 +24,7 @@ from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.progress import Progress
 from pytest_logits.report import write_whole
-from pytest_logits.report_card import card
+from pytest_logits.report_card import extra
 from pytest_logits.report_formats import refusal, report_text
 from pytest_logits.report_json import report_of
 from pytest_logits.report_places import Place
@@ -239,9 +239,7 @@ class LogitSession:
                 report.longrepr = (str(path), (line or 0) + 1, report.longrepr[2])
             report.logit_record = record  # type: ignore[attr-defined]
             if self.config.getoption("htmlpath", None):
-                extra = {"name": None, "format_type": "html", "content": card(record)}
-                # pytest-html keeps its own form of an extra; these are the keys it reads.
-                report.extras = [*getattr(report, "extras", ()), extra]  # type: ignore[attr-defined]
+                report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
