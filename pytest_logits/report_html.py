@@ -42,7 +42,8 @@ def html_text(report: Mapping[str, Any]) -> str:
         style=style,
         script=script,
         ran=escape(
-            f"torch {report['torch']}, seed {report['seed']}, profile {report['profile']}, {report['seconds']:.1f} s"
+            f"torch {report['torch']}, device {report['device']}, seed {report['seed']}, profile {report['profile']}, "
+            f"{report['seconds']:.1f} s"
         ),
         counts="".join(_count(outcome, counts[outcome]) for outcome in OUTCOMES if counts[outcome]),
         outcomes="".join(

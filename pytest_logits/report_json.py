@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_logits.settings import DEFAULT_DEVICE
+
 SCHEMA = 1
 
 
@@ -15,6 +17,7 @@ def report_of(
     torch_version: str,
     seed: int,
     profile: str,
+    device: str = DEFAULT_DEVICE,
     seconds: float,
     controls: Iterable[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
@@ -27,6 +30,7 @@ def report_of(
         "torch": torch_version,
         "seed": seed,
         "profile": profile,
+        "device": device,
         "seconds": round(seconds, 3),
         "results": sorted(records, key=lambda record: str(record["nodeid"])),
     }

@@ -45,7 +45,7 @@ def sarif_text(report: Mapping[str, Any], *, root: Path, registered: Mapping[str
                 "tool": {"driver": {"name": "pytest-logits", "version": version("pytest-logits"), "rules": rules}},
                 "originalUriBaseIds": {ROOT: {"uri": _uri(f"{root.as_posix().rstrip('/')}/")}},
                 "columnKind": "unicodeCodePoints",
-                "properties": {key: report[key] for key in ("torch", "seed", "profile", "seconds")},
+                "properties": {key: report[key] for key in ("torch", "seed", "profile", "device", "seconds")},
                 "results": [_result(record, index, registered) for record in told],
             }
         ],
