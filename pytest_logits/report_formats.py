@@ -15,12 +15,8 @@ ENDINGS = (".json", ".sarif", ".html")
 
 
 def refusal(path: Path) -> str:
-    """Why no report can be written to ``path``, in words that go behind its name; empty where one can."""
-    if path.suffix not in ENDINGS:
-        return f"must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
-    if path.is_dir():
-        return "is a folder"
-    return ""
+    """Why the ending of ``path`` asks for no report, in words that go behind its name; empty where it asks for one."""
+    return "" if path.suffix in ENDINGS else f"must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 
 def report_text(path: Path, report: Mapping[str, Any], *, root: Path, registered: Mapping[str, Place]) -> str:

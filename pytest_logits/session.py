@@ -333,6 +333,8 @@ def _report_path(config: pytest.Config, text: str) -> Path:
     path = Path(config.invocation_params.dir, text)
     if refused := refusal(path):
         raise pytest.UsageError(f"--logit-report: {text!r} {refused}")
+    if path.is_dir():
+        raise pytest.UsageError(f"--logit-report: {text!r} is a folder")
     if not path.parent.is_dir():
         raise pytest.UsageError(f"--logit-report: there is no folder {str(path.parent)!r} to write {path.name!r} to")
     return path

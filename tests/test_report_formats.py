@@ -143,8 +143,3 @@ def test_a_known_ending_is_taken(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", ["out.txt", "out", "out.JSON", ".json"])
 def test_another_ending_is_refused_with_the_known_ones(name: str, tmp_path: Path):
     assert refusal(tmp_path / name) == "must end in .json, .sarif or .html"
-
-
-def test_a_folder_is_refused(tmp_path: Path):
-    (tmp_path / "out.html").mkdir()
-    assert refusal(tmp_path / "out.html") == "is a folder"
