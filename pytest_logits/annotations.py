@@ -12,7 +12,7 @@ from pytest_logits.report_places import FAILURES, Place, place_of, sentence_of, 
 OTHER_PLUGIN = "pytest_github_actions_annotate_failures"
 
 
-def annotations(
+def workflow_commands(
     records: Iterable[Mapping[str, Any]],
     *,
     root: Path,

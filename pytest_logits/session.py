@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_logits.annotations import OTHER_PLUGIN, annotations
+from pytest_logits.annotations import OTHER_PLUGIN, workflow_commands
 from pytest_logits.check_registry import Check, all_checks
 from pytest_logits.control_items import ControlItem, control_items, told
 from pytest_logits.finding import Verdict
@@ -263,7 +263,7 @@ class LogitSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
-        for line in annotations(
+        for line in workflow_commands(
             self.records.values(),
             root=self.config.rootpath,
             registered=self.registered,

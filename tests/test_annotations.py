@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_logits.annotations import annotations
+from pytest_logits.annotations import workflow_commands
 from pytest_logits.finding import Location, Result
 from tests.example_report import REGISTERED, SOFTMAX, example, result
 
@@ -16,7 +16,7 @@ SOFT = result(SOFTMAX, fix="return the scores")
 
 def lines(*results: Result, root: str = "/repo", failures: bool = True, **environment: str) -> list[str]:
     return list(
-        annotations(
+        workflow_commands(
             example(*results)["results"],
             root=Path(root),
             registered=REGISTERED,
