@@ -22,6 +22,7 @@ from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.model_registry import isolated
 from pytest_logits.subject import Subject
+from tests.test_report_json import errors
 
 SHAPE = "output_shape_is_stable"
 RANGE = "outputs_are_logits"
@@ -1056,6 +1057,7 @@ class Article(NamedTuple):
     output: str
     records: dict[tuple[str, str], dict[str, Any]]
     files: set[str]
+    report: dict[str, Any]
 
     def causes(self, model: str) -> set[str]:
         return {r["cause"] for (name, _), r in self.records.items() if name == model and r["outcome"] == "failed"}
@@ -1075,12 +1077,13 @@ def article(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[st
         timeout=300,
         check=False,
     )
-    results = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"]
+    report = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     return Article(
         code=done.returncode,
         output=done.stdout,
-        records={(found["model"], found["check"]): found for found in results},
+        records={(found["model"], found["check"]): found for found in report["results"]},
         files={path.name for path in folder.iterdir()},
+        report=report,
     )
 
 
@@ -1089,6 +1092,10 @@ def section(output: str, title: str) -> str:
     _, _, rest = output.partition(f" {title} ")
     text = re.split(r"^(?:____|====)", rest.partition("\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", text).strip("\n")
+
+
+def test_the_articles_report_validates_against_the_published_schema(article: Article):
+    assert errors(article.report) == []
 
 
 def test_the_article_fails(article: Article):
