@@ -39,7 +39,9 @@ def loss_curves(evidence: Mapping[str, Any]) -> str:
     parts = [_axes(low, high, "", "step")]
     for name, line in _apart({name: y(floor) for name, floor in floors.items()}):
         parts.append(f'<path class="floor" stroke-dasharray="5 4" d="M{LEFT},{line:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(_text(WIDTH - RIGHT, line - 3, f"{name}: {floors[name]:.4g}", anchor="end"))
+        parts.append(
+            _text(WIDTH - RIGHT, min(line + 11, HEIGHT - BOTTOM - 2), f"{name}: {floors[name]:.4g}", anchor="end")
+        )
     for name, curve in curves.items():
         for points in _runs(curve):
             drawn = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, loss in points)
