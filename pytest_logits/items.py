@@ -13,6 +13,7 @@ import pytest
 import pytest_logits
 from pytest_logits.check_registry import Check
 from pytest_logits.finding import LogitFailure, Passes, Result, Verdict
+from pytest_logits.junit import properties_of
 from pytest_logits.model import Spec
 from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import reproduce, run_check
@@ -78,9 +79,7 @@ class LogitItem(pytest.Item):
             rerun=reproduce(self._pasteable_id(), self.settings, self.options),
         )
         self.result = run.result
-        self.user_properties.append(("logit_outcome", run.result.outcome))
-        if run.result.verdict.cause:
-            self.user_properties.append(("logit_cause", run.result.verdict.cause))
+        self.user_properties += properties_of(run.result)
         decisive = run.result.outcome in ("passed", "failed") or (run.result.outcome == "advice" and self.strict)
         if self.expected_failure is not None and decisive:
             # Only now: a verdict that does not decide is neither the failure that was expected nor its absence.

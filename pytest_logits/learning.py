@@ -39,7 +39,6 @@ PROOF = 0.5
 SILENT_STEPS = 3
 
 # A run is cut here, whatever its steps cost, so that the checks of a slow model end; what is undecided is inconclusive.
-# Seconds of computing in this thread: what else the machine does, other workers say, decides nothing.
 SECONDS = 40.0
 
 Step = Callable[[nn.Module], tuple[Tensor, Tensor]]

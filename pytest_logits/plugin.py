@@ -30,7 +30,7 @@ LIST_OPTIONS = (
     ("select", "run only these checks or tags; comma-separated, repeatable", "NAMES"),
     ("ignore", "leave out these checks or tags; comma-separated, repeatable", "NAMES"),
     ("model", "check this model without a registration; repeatable", "pkg.mod:factory"),
-    ("report", "write a JSON report to this file, by its ending .json; repeatable", "FILE"),
+    ("report", "write a report to this file, by its ending .json, .sarif or .html; repeatable", "FILE"),
 )
 
 

@@ -1,20 +1,16 @@
-"""How results read: the text of a failure and the JSON report. Pure: results in, text out; one function writes."""
+"""How a result reads in a terminal, and how a report is written. Pure but for the one function that writes."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_logits.causes import cause
 from pytest_logits.finding import Result, counted
-from pytest_logits.settings import DEFAULT_DEVICE
 
-SCHEMA = 1
 LABEL = 10
 
 
@@ -72,34 +68,6 @@ def _row(label: str, text: str, width: int) -> list[str]:
         return [f"  {label:<{LABEL}}{text}"]
     first, *rest = _wrap(text, width - len(margin))
     return [f"  {label:<{LABEL}}{first}", *(margin + line for line in rest)]
-
-
-def json_report(
-    records: Iterable[Mapping[str, Any]],
-    *,
-    torch_version: str,
-    seed: int,
-    profile: str,
-    device: str = DEFAULT_DEVICE,
-    seconds: float,
-    controls: Iterable[Mapping[str, Any]] | None = None,
-) -> str:
-    """The JSON report, schema 1, from the records of the results, in the order of their node ids.
-
-    ``controls``, where they were run, are the records of the planted faults.
-    """
-    report: dict[str, Any] = {
-        "schema": SCHEMA,
-        "torch": torch_version,
-        "seed": seed,
-        "profile": profile,
-        "device": device,
-        "seconds": round(seconds, 3),
-        "results": sorted(records, key=lambda record: str(record["nodeid"])),
-    }
-    if controls is not None:
-        report["controls"] = sorted(controls, key=lambda record: str(record["nodeid"]))
-    return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_whole(path: Path, text: str) -> None:

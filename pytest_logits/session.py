@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from pytest_logits.annotations import OTHER_PLUGIN, workflow_commands
 from pytest_logits.check_registry import Check, all_checks
 from pytest_logits.control_items import ControlItem, control_items, control_record, told
 from pytest_logits.finding import Verdict
@@ -23,7 +24,11 @@ from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.parallel import Parallel
 from pytest_logits.progress import Progress
-from pytest_logits.report import json_report, write_whole
+from pytest_logits.report import write_whole
+from pytest_logits.report_card import extra
+from pytest_logits.report_formats import refusal, report_text
+from pytest_logits.report_json import report_of
+from pytest_logits.report_places import Place
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_DEVICE
@@ -54,6 +59,8 @@ class LogitSession:
         self.reports = [_report_path(config, text) for text in list_of(config, "report")]
         self.records: dict[str, dict[str, Any]] = {}
         self.controls: dict[str, dict[str, Any]] = {}
+        # Where the model of each node id is registered.
+        self.registered: dict[str, Place] = {}
         self.progress = Progress(config)
         self.started = time.perf_counter()
         self.generated_only = False
@@ -235,6 +242,8 @@ class LogitSession:
                 path, line, _ = item.reportinfo()
                 report.longrepr = (str(path), (line or 0) + 1, report.longrepr[2])
             report.logit_record = record  # type: ignore[attr-defined]
+            if self.config.getoption("htmlpath", None):
+                report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -242,6 +251,9 @@ class LogitSession:
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
+            file, line, _ = report.location
+            if line is not None:
+                self.registered[report.nodeid] = Place(Path(file).as_posix(), line + 1)
         control = getattr(report, "logit_control", None)
         if control is not None:
             self.controls[report.nodeid] = control
@@ -254,6 +266,14 @@ class LogitSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
+        for line in workflow_commands(
+            self.records.values(),
+            root=self.config.rootpath,
+            registered=self.registered,
+            environment=os.environ,
+            failures=not self.config.pluginmanager.hasplugin(OTHER_PLUGIN),
+        ):
+            terminalreporter.write_line(line)
         if self.config.getoption("verbose") < 0:
             return
         self._tell_records(terminalreporter)
@@ -292,16 +312,20 @@ class LogitSession:
         if hasattr(self.config, "workerinput") or self.config.option.collectonly:
             return
         for path in self.reports:
-            text = json_report(
-                self.records.values(),
-                controls=self.controls.values() if self.with_controls else None,
-                torch_version=torch.__version__,
-                seed=self.settings.seed,
-                profile=self.settings.profile.name,
-                device=self.settings.device,
-                seconds=time.perf_counter() - self.started,
-            )
-            write_whole(path, text)
+            write_whole(path, self._report_text(path))
+
+    def _report_text(self, path: Path) -> str:
+        """The report that the ending of ``path`` asks for."""
+        report = report_of(
+            self.records.values(),
+            controls=self.controls.values() if self.with_controls else None,
+            torch_version=torch.__version__,
+            seed=self.settings.seed,
+            profile=self.settings.profile.name,
+            device=self.settings.device,
+            seconds=time.perf_counter() - self.started,
+        )
+        return report_text(path, report, root=self.config.rootpath, registered=self.registered)
 
 
 def _plural(count: int, noun: str) -> str:
@@ -310,8 +334,8 @@ def _plural(count: int, noun: str) -> str:
 
 def _report_path(config: pytest.Config, text: str) -> Path:
     path = Path(config.invocation_params.dir, text)
-    if path.suffix != ".json":
-        raise pytest.UsageError(f"--logit-report: {text!r} must end in .json")
+    if refused := refusal(path):
+        raise pytest.UsageError(f"--logit-report: {text!r} {refused}")
     if path.is_dir():
         raise pytest.UsageError(f"--logit-report: {text!r} is a folder")
     if not path.parent.is_dir():

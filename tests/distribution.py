@@ -1,4 +1,4 @@
-"""Run by ``tox -e package``: the sdist and the wheel in a folder hold every module of the checkout, and the marker."""
+"""Run by ``tox -e package``: the sdist and the wheel in a folder hold every file of the package in the checkout."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ROOT = Path(__file__).parent.parent
 
 def modules() -> dict[str, Path]:
     """Every file that must be installed, by its path in the wheel."""
-    found = {p.relative_to(ROOT).as_posix(): p for p in (ROOT / "pytest_logits").rglob("*.py")}
+    package = (p for p in (ROOT / "pytest_logits").rglob("*") if p.is_file() and p.suffix != ".pyc")
+    found = {p.relative_to(ROOT).as_posix(): p for p in package}
     found |= {f"pytest_logits/{p.relative_to(ROOT).as_posix()}": p for p in (ROOT / "strategies").rglob("*.py")}
-    found["pytest_logits/py.typed"] = ROOT / "pytest_logits" / "py.typed"
     return found
 
 
@@ -38,5 +38,5 @@ def missing(folder: Path) -> list[str]:
 
 if __name__ == "__main__":
     problems = missing(Path(sys.argv[1]))
-    print("\n".join(problems) or "wheel and sdist hold every module")
+    print("\n".join(problems) or "wheel and sdist hold every file")
     sys.exit(bool(problems))

@@ -13,6 +13,7 @@ from pytest_logits.finding import Verdict, passed
 from pytest_logits.model_registry import isolated
 from pytest_logits.planting import plants
 from pytest_logits.subject import Subject
+from tests.test_report_json import errors
 
 Decides = Callable[[str, Callable[[Subject], Verdict]], None]
 NET = """
@@ -157,6 +158,10 @@ def test_the_report_has_the_controls(net: pytest.Pytester):
 def test_a_missed_fault_is_missed_in_the_report(blind: pytest.Pytester):
     (control,) = report(blind, RANDOM, "-k", "evaluation_is_random")["controls"]
     assert (control["outcome"], control["said"][0]["measured"]) == ("missed", "all rows are equal")
+
+
+def test_a_report_of_controls_validates_against_the_published_schema(net: pytest.Pytester):
+    assert errors(report(net, "-k", "control and signed_targets")) == []
 
 
 def test_a_fault_that_does_not_apply_has_its_reason_in_the_report(net: pytest.Pytester):

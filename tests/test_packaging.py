@@ -37,8 +37,14 @@ def test_only_the_strategies_are_mapped():
 
 
 def test_the_package_is_marked_as_typed():
-    assert SETUP["package-data"] == {"pytest_logits": ["py.typed"]}
+    assert "py.typed" in SETUP["package-data"]["pytest_logits"]
     assert (ROOT / "pytest_logits" / "py.typed").is_file()
+
+
+def test_every_file_that_is_no_module_is_package_data():
+    package = ROOT / "pytest_logits"
+    others = {p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert others == {p for pattern in SETUP["package-data"]["pytest_logits"] for p in package.glob(pattern)}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "strategies").glob("*.py")), ids=lambda p: p.name)

@@ -266,7 +266,7 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
         (["--logit-checks", "--logit-profile=stanard"], "'stanard' is not known; did you mean 'standard'?"),
         (["--logit-checks", "--logit-select=output"], "'output' is neither a check nor a tag; did you mean 'outputs'?"),
         (["--logit-checks", "--logit-ignore=learn"], "'learn' is neither a check nor a tag; did you mean 'learning'?"),
-        (["--logit-checks", "--logit-report=out.txt"], "--logit-report: 'out.txt' must end in .json"),
+        (["--logit-checks", "--logit-report=out.txt"], "--logit-report: 'out.txt' must end in .json, .sarif or .html"),
         (["--logit-checks", "--logit-report=no/out.json"], "there is no folder"),
         (["--logit-checks", "--logit-report=folder.json"], "is a folder"),
         (["--logit-checks", "--logit-model=nets:net"], "--logit-model nets:net needs --logit-input-shape"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import stat
 from dataclasses import replace
@@ -11,7 +10,7 @@ import pytest
 
 from pytest_logits.causes import cause
 from pytest_logits.finding import Location, Passes, Proof, Result, Verdict
-from pytest_logits.report import failure_text, json_report, write_whole
+from pytest_logits.report import failure_text, write_whole
 
 VERDICT = Verdict(
     outcome="failed",
@@ -99,59 +98,6 @@ def test_a_long_counterexample_is_cut_short():
     (row,) = (line for line in text.splitlines() if line.startswith("  example"))
     assert row.endswith("...")
     assert len(row) < 200
-
-
-# The JSON report.
-
-
-def report_of(*results: Result) -> Any:
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
-
-    text = json_report((r.to_json() for r in results), torch_version="2.13.0", seed=7, profile="quick", seconds=1.23456)
-    assert text.endswith("}\n")
-    return json.loads(text, parse_constant=refuse)
-
-
-def test_the_report_is_the_one_of_the_contract():
-    report = report_of(RESULT)
-    assert list(report) == ["schema", "torch", "seed", "profile", "device", "seconds", "results"]
-    assert [report[key] for key in list(report)[:6]] == [1, "2.13.0", 7, "quick", "cpu", 1.235]
-    assert report["results"] == [RESULT.to_json()]
-
-
-def test_results_are_in_the_order_of_their_ids_whoever_finished_first():
-    ids = ["b.py::net::x", "a.py::net::y", "a.py::net::x"]
-    report = report_of(*(replace(RESULT, nodeid=nodeid) for nodeid in ids))
-    assert [record["nodeid"] for record in report["results"]] == sorted(ids)
-
-
-def test_numbers_that_json_cannot_hold_become_words():
-    report = report_of(with_verdict(evidence={"losses": [float("nan"), float("inf"), -float("inf")]}))
-    assert report["results"][0]["evidence"]["losses"] == ["nan", "inf", "-inf"]
-
-
-def test_a_record_that_was_not_made_plain_is_refused():
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        json_report([{"nodeid": "a", "loss": float("nan")}], torch_version="", seed=0, profile="", seconds=0)
-
-
-def test_an_empty_report_is_a_report():
-    assert report_of()["results"] == []
-
-
-def test_letters_of_any_script_survive(tmp_path: Path):
-    path = tmp_path / "out.json"
-    text = json_report([{"nodeid": "größe.py::модель"}], torch_version="", seed=0, profile="", seconds=0)
-    write_whole(path, text)
-    assert json.loads(path.read_text(encoding="utf-8"))["results"] == [{"nodeid": "größe.py::модель"}]
-
-
-def test_a_path_that_is_no_unicode_survives(tmp_path: Path):
-    # Python hands such a path over with lone surrogates, which UTF-8 cannot encode but JSON can escape.
-    path = tmp_path / "out.json"
-    write_whole(path, json_report([{"nodeid": "\udcff.py"}], torch_version="", seed=0, profile="", seconds=0))
-    assert json.loads(path.read_text(encoding="utf-8"))["results"] == [{"nodeid": "\udcff.py"}]
 
 
 # Writing.

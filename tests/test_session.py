@@ -22,6 +22,7 @@ from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.model_registry import isolated
 from pytest_logits.subject import Subject
+from tests.test_report_json import errors
 
 SHAPE = "output_shape_is_stable"
 RANGE = "outputs_are_logits"
@@ -437,15 +438,15 @@ def test_junit_names_model_and_check(pytester: pytest.Pytester, decides: Decides
     assert (case.get("classname"), case.get("name")) == ("conftest.net", SHAPE)
 
 
-def test_junit_has_outcome_and_cause(pytester: pytest.Pytester, decides: Decides):
+def test_junit_has_the_finding(pytester: pytest.Pytester, decides: Decides):
     decides(SHAPE, failed)
     pytester.makeconftest(NET)
     run(pytester, f"--logit-select={SHAPE}", "--junitxml=out.xml")
     properties = ElementTree.parse(pytester.path / "out.xml").findall(".//property")
-    assert {p.get("name"): p.get("value") for p in properties} == {
-        "logit_outcome": "failed",
-        "logit_cause": "bounded_logits",
-    }
+    found = {p.get("name"): p.get("value") for p in properties}
+    assert found["logit_outcome"] == "failed"
+    assert found["logit_cause"] == "bounded_logits"
+    assert found["logit_measured"] == "it is 3"
 
 
 # No model registered
@@ -1050,6 +1051,7 @@ class Article(NamedTuple):
     output: str
     records: dict[tuple[str, str], dict[str, Any]]
     files: set[str]
+    report: dict[str, Any]
 
     def causes(self, model: str) -> set[str]:
         return {r["cause"] for (name, _), r in self.records.items() if name == model and r["outcome"] == "failed"}
@@ -1069,12 +1071,13 @@ def article(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[st
         timeout=300,
         check=False,
     )
-    results = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"]
+    report = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     return Article(
         code=done.returncode,
         output=done.stdout,
-        records={(found["model"], found["check"]): found for found in results},
+        records={(found["model"], found["check"]): found for found in report["results"]},
         files={path.name for path in folder.iterdir()},
+        report=report,
     )
 
 
@@ -1083,6 +1086,10 @@ def section(output: str, title: str) -> str:
     _, _, rest = output.partition(f" {title} ")
     text = re.split(r"^(?:____|====)", rest.partition("\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", text).strip("\n")
+
+
+def test_the_articles_report_validates_against_the_published_schema(article: Article):
+    assert errors(article.report) == []
 
 
 def test_the_article_fails(article: Article):

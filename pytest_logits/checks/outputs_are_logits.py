@@ -13,6 +13,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Proof, Verdict, counted, four_digits, inconclusive, not_applicable, passed
+from pytest_logits.histogram import histogram
 from pytest_logits.inside import FITTED, HELD_OUT, activation_inside
 from pytest_logits.locate import activation_place, loss_place, pooled_from
 from pytest_logits.losses import Form, known_nature
@@ -253,7 +254,14 @@ def _evidence(scan: Extent, region: Region) -> dict[str, Any]:
         "highest": scan.high,
         "largest_row_sum_error": scan.sum_gap,
         "row_sum_tolerance": scan.tolerance,
+        "histograms": _histograms(scan),
     }
+
+
+def _histograms(scan: Extent) -> dict[str, Any]:
+    """Of the scores in the first and the last setting of the parameters that had finite ones."""
+    ends = {"least scattered": scan.samples[:1], "most scattered": scan.samples[-1:]}
+    return {name: histogram(sample) for name, samples in ends.items() for sample in samples}
 
 
 def _range(scan: Extent) -> str:

@@ -139,6 +139,14 @@ def test_targets_that_the_loss_refuses_do_not_hide_an_activation(targets: Any):
     assert result_of(CHECK, lambda: sound.MLP(5), **arguments).outcome == "passed"
 
 
+def test_the_evidence_has_histograms_of_what_the_softmax_gives():
+    evidence = result_of(CHECK, lambda: Squashed(5, softmax), num_classes=5).verdict.evidence
+    assert list(evidence["histograms"]) == ["least scattered", "most scattered"]
+    for bins in evidence["histograms"].values():
+        assert 0 <= bins["edges"][0] < bins["edges"][-1] <= 1
+        assert sum(bins["counts"]) == 16 * 5
+
+
 def test_a_loss_of_an_unknown_family_is_not_judged():
     def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
         return F.mse_loss(torch.softmax(scores, dim=1), F.one_hot(targets, 5).float()) * 0 + scores.pow(2).mean()
