@@ -42,10 +42,10 @@ LABELS = ("passed/failed/other", "forward/backward passes", "seconds")
 FIGURES = (2, 3, 4)
 # What needs words beside the table, and under which heading; advice first, for it asks for something.
 HEADINGS = {
-    "advice": "advice, which fails nothing",
+    "advice": "advice (fails nothing)",
     "xfailed": "expected failures",
-    "inconclusive": "not decided",
-    "not_applicable": "not checked",
+    "inconclusive": "inconclusive (the evidence does not decide)",
+    "not_applicable": "not checked (does not apply)",
 }
 KEYS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_logits.matrix import MANY, reasons, table
 
+HEADING = "inconclusive (the evidence does not decide):"
 GROUPS = {"first_check": "outputs", "second_check": "outputs", "third_check": "loss"}
 
 
@@ -103,10 +104,10 @@ def test_reasons_come_under_their_headings(snapshot: Any):
 
 
 def test_of_one_model_the_name_is_not_repeated():
-    assert told(records({"net": "i"})) == "not decided:\n  first_check: it is 3"
+    assert told(records({"net": "i"})) == HEADING + "\n  first_check: it is 3"
 
 
 def test_a_reason_of_many_models_names_a_few_unless_each_is_asked_for():
     found = records(dict.fromkeys("abcde", "ip") | {"f": "pp"})
-    assert told(found) == "not decided:\n  first_check on a, b, c and 2 more: it is 3"
-    assert told(found, every=True) == "not decided:\n  first_check on a, b, c, d, e: it is 3"
+    assert told(found) == HEADING + "\n  first_check on a, b, c and 2 more: it is 3"
+    assert told(found, every=True) == HEADING + "\n  first_check on a, b, c, d, e: it is 3"

@@ -62,7 +62,7 @@ def test_what_is_no_curve_is_not_drawn(curve: list[float]):
 @pytest.mark.parametrize("width", [30, 60])
 def test_a_curve_keeps_to_the_width(width: int):
     rows = drawn([float(n) for n in range(2000, 1000, -1)], least=0, floor=1234.5, undone=[9e9, 1.0], width=width)
-    assert max(len(text) for _, text in rows) == width
+    assert max(len(text) for _, text in rows) <= width
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("utf-8", True), ("ascii", False), ("cp1252", False), ("none", False)])
