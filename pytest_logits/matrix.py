@@ -190,6 +190,11 @@ def _legend(words: Iterable[str], width: int) -> Iterator[Line]:
         yield [Piece(line.replace("\N{NO-BREAK SPACE}", " "))]
 
 
+def _why(record: Record) -> str:
+    wanted = record["expected"] if record["outcome"] == "inconclusive" else ""
+    return record["measured"] + (f"; expected {wanted}" if wanted else "")
+
+
 def reasons(
     records: Sequence[Record], because: Mapping[str, str], *, width: int, every: bool = False
 ) -> Iterator[Line]:
@@ -203,7 +208,7 @@ def reasons(
         alike: dict[tuple[str, str], list[str]] = {}
         for record in records:
             if record["outcome"] == outcome:
-                why = because.get(record["nodeid"], record["measured"])
+                why = because.get(record["nodeid"], _why(record))
                 alike.setdefault((record["check"], why), []).append(label[record["nodeid"]])
         if alike:
             yield [Piece(f"{heading}:", "title")]

@@ -196,10 +196,11 @@ class LogitSession:
 
     def _is_whole(self, session: pytest.Session) -> bool:
         """Whether every file that may register a model has been loaded: no path given, and none left out or broken."""
-        config, sources = self.config, pytest.Config.ArgsSource
-        at_root = config.args_source == sources.INVOCATION_DIR and config.invocation_params.dir == config.rootpath
+        config, source = self.config, self.config.args_source
+        at_root = source != pytest.Config.ArgsSource.ARGS and config.invocation_params.dir == config.rootpath
         partial = any(getattr(config.option, name, None) for name in ("lf", "ignore", "ignore_glob"))
-        return (at_root or config.args_source == sources.TESTPATHS) and not partial and not session.testsfailed
+        whole = at_root or source == pytest.Config.ArgsSource.TESTPATHS
+        return whole and not partial and not session.testsfailed
 
     def _require_no_late_check(self) -> None:
         """Checks are known before collection, so that an id leads to its item whatever else is collected."""

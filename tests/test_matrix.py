@@ -20,6 +20,7 @@ def record(model: str, check: str, outcome: str, *, file: str = "conftest.py", m
         "check": check,
         "outcome": outcome,
         "measured": measured,
+        "expected": "4" if outcome == "inconclusive" else "",
         "passes": {"forward": 3, "backward": 2},
         "seconds": 0.125,
     }
@@ -104,10 +105,10 @@ def test_reasons_come_under_their_headings(snapshot: Any):
 
 
 def test_of_one_model_the_name_is_not_repeated():
-    assert told(records({"net": "i"})) == HEADING + "\n  first_check: it is 3"
+    assert told(records({"net": "i"})) == HEADING + "\n  first_check: it is 3; expected 4"
 
 
 def test_a_reason_of_many_models_names_a_few_unless_each_is_asked_for():
     found = records(dict.fromkeys("abcde", "ip") | {"f": "pp"})
-    assert told(found) == HEADING + "\n  first_check on a, b, c and 2 more: it is 3"
-    assert told(found, every=True) == HEADING + "\n  first_check on a, b, c, d, e: it is 3"
+    assert told(found) == HEADING + "\n  first_check on a, b, c and 2 more: it is 3; expected 4"
+    assert told(found, every=True) == HEADING + "\n  first_check on a, b, c, d, e: it is 3; expected 4"

@@ -35,6 +35,7 @@ for number in range(14):
         lambda: torch.nn.Linear(4, 2), name=f"net_with_a_long_name_{number}", input_shape=(4,), num_classes=2
     )
 """
+RAISING = NET.replace("return torch.nn.Linear(4, 2)", "raise KeyError('my own mistake')")
 SOFTMAX = NET.replace("torch.nn.Linear(4, 2)", "torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.Softmax(1))")
 
 
@@ -57,14 +58,9 @@ def failed(subject: Subject) -> Verdict:
     )
 
 
-def raises(subject: Subject) -> Verdict:
-    raise KeyError("my own mistake")
-
-
 VERDICTS: dict[str, Callable[[Subject], Verdict]] = {
     "passed": lambda subject: passed("it is 4"),
     "failed": failed,
-    "error": raises,
     "advice": lambda subject: Verdict(outcome="advice", measured="it is 3"),
     "inconclusive": lambda subject: inconclusive("it is 3.5", expected="3 or 4"),
     "not_applicable": lambda subject: not_applicable("it has none"),
@@ -81,15 +77,18 @@ def terminal(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     return pytester
 
 
-def run(pytester: pytest.Pytester, *args: str) -> str:
-    """What a run in this process prints, from the header's line of ours, less what differs from run to run."""
+def run(pytester: pytest.Pytester, *args: str, uncoloured: bool = False) -> str:
+    """What a run in this process prints, less what differs from run to run, and less its colours if so wanted."""
     with isolated():
-        return normalised(pytester.runpytest_inprocess("--logit-checks", *args).stdout.str())
+        return normalised(pytester.runpytest_inprocess("--logit-checks", *args).stdout.str(), uncoloured=uncoloured)
 
 
-def normalised(text: str) -> str:
-    start = text.find("logit-checks: ")
-    text = text[max(start, 0) :]
+def normalised(text: str, *, uncoloured: bool = False) -> str:
+    text = re.sub(r"\x1b\[\d*m", "", text) if uncoloured else text
+    text = re.sub(
+        r"(?m)^(=+ test session starts|platform|cachedir|rootdir|configfile|plugins|hypothesis).*\n", "", text
+    )
+    text = re.sub(r"\d+ checks left out", "<n> checks left out", text)
     text = re.sub(r"torch \d\S+,", "torch <version>,", text)
     text = re.sub(r"in \d+\.\d\ds(?: \(.*?\))?", "in <time>", text)
     text = re.sub(r"=+ (.* in <time>) =+", r"== \1 ==", text)
@@ -107,6 +106,11 @@ def test_one_model(terminal: pytest.Pytester, decides: Decides, snapshot: Any, o
     if outcome.startswith("x"):
         terminal.makeconftest(NET.replace("num_classes=2", f"num_classes=2, expected_failures={{{SHAPE!r}: 'known'}}"))
     assert run(terminal, ONE, "-rxX") == snapshot
+
+
+def test_one_model_that_raises(terminal: pytest.Pytester, snapshot: Any):
+    terminal.makeconftest(RAISING)
+    assert run(terminal, ONE, "--tb=short") == snapshot
 
 
 @pytest.fixture
@@ -129,7 +133,8 @@ def test_many_models_in_a_narrow_terminal(many: pytest.Pytester, monkeypatch: py
 
 
 def test_verbose_lists_each_of_many_models(many: pytest.Pytester):
-    assert [n for n in range(14) if f"\nnet_with_a_long_name_{n} " not in run(many, BOTH, "-v")] == []
+    text = run(many, BOTH, "-v")
+    assert [n for n in range(14) if f"\nnet_with_a_long_name_{n} " not in text] == []
 
 
 def test_a_failure_in_a_narrow_terminal(
@@ -167,8 +172,8 @@ def test_colour_is_left_out_as_pytest_does(
 
 
 def test_without_colour_the_text_is_the_same(faulty: pytest.Pytester):
-    coloured = run(faulty, ONE, "--color=yes")
-    assert re.sub(r"\x1b\[\d*m", "", coloured) == run(faulty, ONE, "--color=no")
+    coloured, plain = run(faulty, ONE, "-rN", "--color=yes", uncoloured=True), run(faulty, ONE, "-rN")
+    assert coloured.splitlines() == plain.splitlines()
 
 
 def test_quiet_has_failures_and_no_summary(faulty: pytest.Pytester):
@@ -193,35 +198,34 @@ def test_a_service_prints_a_failure_once(faulty: pytest.Pytester, monkeypatch: p
 
 
 def test_one_line_for_a_failure_has_its_first(faulty: pytest.Pytester):
-    assert "conftest.py:5: softmax_before_cross_entropy at net.py:14" in run(faulty, ONE, "--tb=line")
+    assert "conftest.py:4: softmax_before_cross_entropy at net.py:14" in run(faulty, ONE, "--tb=line")
 
 
 def test_no_progress_where_output_is_no_terminal(faulty: pytest.Pytester):
     assert "\x1b[K" not in run(faulty, ONE, "--color=yes")
 
 
-def outside(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    """A run in a process of its own."""
-    return pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--logit-checks", *args)
-
-
-def test_workers_write_for_the_controllers_terminal(
-    terminal: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, snapshot: Any
-):
+@pytest.fixture
+def from_workers(terminal: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What two workers print in 60 columns of ASCII: a model that is trained, behind a softmax."""
     monkeypatch.setenv("COLUMNS", "60")
-    terminal.makeconftest(SOFTMAX)
-    text = normalised(outside(terminal, BOTH, "-n2", "--logit-profile=quick").stdout.str())
-    # What was checked first differs from run to run, and with it the progress line.
-    text = re.sub(r"(?s)profile quick\n.*?\n=+ FAILURES", "profile quick\n= FAILURES", text)
-    assert re.sub(r"\d+/\d+(?=\n)", "<passes>", text) == snapshot
-
-
-def test_a_terminal_without_blocks_has_ascii(terminal: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     terminal.makeconftest(SOFTMAX)
-    result = outside(terminal, "--logit-select=loss_reaches_its_minimum")
-    result.stdout.re_match_lines([r"  loss      \d\.\d{4} [_.:=+*#-]+ \d\.\d{4}$", r"  floor +[_.:=+*#-]+ 0\.3133$"])
-    assert "\\u" not in result.stdout.str()
+    select = f"--logit-select={SHAPE},loss_reaches_its_minimum"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--logit-checks", "-n2", select]
+    return terminal.run(*command).stdout.str()
+
+
+def test_workers_write_for_the_controllers_terminal(from_workers: str, snapshot: Any):
+    text = normalised(from_workers)
+    # What was checked first differs from run to run, and with it the line of progress.
+    text = re.sub(r"(?s)profile standard\n.*?\n=+ FAILURES", "profile standard\n= FAILURES", text)
+    text = re.sub(r"\[gw\d\].*", "[gw] <python>", text)
+    text = re.sub(r"(?<= )\d+/\d+$", "<passes>", text, flags=re.MULTILINE)
+    text = re.sub(r"\d+ steps", "<n> steps", text)
+    text = re.sub(r"(?<=[ =])\d\.\d{4,}", "<loss>", text)
+    assert re.sub(r"(?<= )[_.:=+*#-]{5,}(?= )", "<curve>", text) == snapshot
+    assert text.isascii()
 
 
 # A model by its name alone
@@ -246,7 +250,8 @@ def unregistered(terminal: pytest.Pytester) -> pytest.Pytester:
     return terminal
 
 
-def test_a_model_by_its_name_alone(unregistered: pytest.Pytester, snapshot: Any):
+def test_a_model_by_its_name_alone(unregistered: pytest.Pytester, decides: Decides, snapshot: Any):
+    decides(SHAPE, VERDICTS["passed"])
     assert run(unregistered, ONE, "--logit-model=nets:Net") == snapshot
 
 
