@@ -151,7 +151,8 @@ def _scores(model: nn.Module, arguments: Mapping[str, Any], rows: int) -> Tensor
         if "vocab_size" in arguments
         else data.random_floats(rows, arguments["input_shape"], rng, dtype=next(dtypes, torch.get_default_dtype()))
     )
-    found = find_logits(called(copy.deepcopy(model) if lazy else model, inputs))
+    place = next((p.device for p in model.parameters()), inputs.device)
+    found = find_logits(called(copy.deepcopy(model) if lazy else model, inputs.to(place)))
     if not isinstance(found, Tensor) or not found.is_floating_point():
         raise TypeError(f"it returned {type(found).__name__}, which holds no scores")
     return found

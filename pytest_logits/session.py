@@ -26,6 +26,7 @@ from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.screen import screen_of, tell_worker
 from pytest_logits.selection import selected_checks
+from pytest_logits.settings import DEFAULT_DEVICE
 from pytest_logits.subjects import Subjects
 from pytest_logits.terminal import GENERATED_ID, Failure, Summary, tell
 
@@ -273,10 +274,8 @@ class LogitSession:
         """What is needed to run this again, and what was guessed."""
         settings = self.settings
         guessed = [f"{named.reference}: guessed {named.guessed}" for named in self._by_option.values() if named.guessed]
-        return [
-            f"logit-checks: torch {torch.__version__}, seed {settings.seed}, profile {settings.profile.name}",
-            *guessed,
-        ]
+        told = f"logit-checks: torch {torch.__version__}, seed {settings.seed}, profile {settings.profile.name}"
+        return [told if settings.device == DEFAULT_DEVICE else f"{told}, device {settings.device}", *guessed]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
@@ -313,6 +312,7 @@ class LogitSession:
                 torch_version=torch.__version__,
                 seed=self.settings.seed,
                 profile=self.settings.profile.name,
+                device=self.settings.device,
                 seconds=time.perf_counter() - self.started,
             )
             write_whole(path, text)

@@ -69,10 +69,9 @@ VERDICTS: dict[str, Callable[[Subject], Verdict]] = {
 
 @pytest.fixture
 def terminal(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """80 columns, whatever runs this; and no service that pytest prints more for."""
+    """A repository of one model, and no service that pytest prints more for."""
     for name in ("CI", "BUILD_NUMBER", "NO_COLOR", "FORCE_COLOR", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
     pytester.makeconftest(NET)
     return pytester
 
