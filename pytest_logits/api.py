@@ -15,6 +15,7 @@ from pytest_logits.report import failure_text
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.sparkline import shows_blocks
 from pytest_logits.subjects import Subjects
 
 # What becomes of the outcome of a check that is expected to fail; a verdict that does not decide stays what it is.
@@ -39,7 +40,7 @@ class Report:
 
     def __str__(self) -> str:
         table = [f"{r.outcome:<15}{r.check:<36}{r.verdict.cause or r.verdict.measured}" for r in self.results]
-        return "\n".join([*table, *(f"\n{failure_text(r)}" for r in self._failures)])
+        return "\n".join([*table, *(f"\n{failure_text(r, blocks=shows_blocks())}" for r in self._failures)])
 
     @property
     def _failures(self) -> list[Result]:
@@ -52,7 +53,7 @@ class Report:
         """
         __tracebackhide__ = True
         if self._failures:
-            raise ChecksFailed("\n\n".join(failure_text(r) for r in self._failures))
+            raise ChecksFailed("\n\n".join(failure_text(r, blocks=shows_blocks()) for r in self._failures))
 
 
 def check_classifier(

@@ -12,11 +12,13 @@ import pytest
 
 import pytest_logits
 from pytest_logits.check_registry import Check
+from pytest_logits.expected import Expected
 from pytest_logits.finding import LogitFailure, Passes, Result, Verdict
 from pytest_logits.junit import properties_of
 from pytest_logits.model import Spec
 from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import reproduce, run_check
+from pytest_logits.screen import screen_of
 from pytest_logits.settings import Settings
 
 OURS = Path(pytest_logits.__file__).parent
@@ -38,7 +40,7 @@ class LogitItem(pytest.Item):
         settings: Settings,
         decide: Callable[[], Verdict],
         passes: Callable[[], Passes],
-        expected_failure: str | None = None,
+        expected: Expected | None = None,
         spec: Spec | None = None,
         options: tuple[str, ...] = (),
         strict: bool = False,
@@ -53,7 +55,7 @@ class LogitItem(pytest.Item):
         self.spec = spec
         self.options = options
         self.strict = strict
-        self.expected_failure = expected_failure
+        self.expected = expected
         self.add_marker("logit_checks")
         # Torch says so once wherever numpy is not installed; no check needs it.
         self.add_marker(pytest.mark.filterwarnings("ignore:Failed to initialize NumPy:UserWarning"))
@@ -80,20 +82,21 @@ class LogitItem(pytest.Item):
         )
         self.result = run.result
         self.user_properties += properties_of(run.result)
-        decisive = run.result.outcome in ("passed", "failed") or (run.result.outcome == "advice" and self.strict)
-        if self.expected_failure is not None and decisive:
+        fails = run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict)
+        if self.expected is not None and (fails or (self.expected.strict and run.result.outcome == "passed")):
             # Only now: a verdict that does not decide is neither the failure that was expected nor its absence.
-            self.add_marker(pytest.mark.xfail(reason=self.expected_failure, raises=LogitFailure, strict=True))
+            self.add_marker(pytest.mark.xfail(reason=self.expected.reason, raises=LogitFailure, strict=True))
         if run.error is not None:
             raise run.error
-        if run.result.outcome == "failed" or (run.result.outcome == "advice" and self.strict):
+        if fails:
             raise LogitFailure(self.text_of(run.result))
         if run.result.outcome in SKIPPED:
             pytest.skip(skip_reason(run.result))
 
     def text_of(self, result: Result) -> str:
         """A failure in words."""
-        return failure_text(result)
+        screen = screen_of(self.config)
+        return failure_text(result, width=screen.width, blocks=screen.blocks)
 
     def _pasteable_id(self) -> str:
         """The node id with its file as seen from where pytest was started, which is how pytest reads its arguments."""

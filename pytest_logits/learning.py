@@ -22,6 +22,7 @@ from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
 from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
+from pytest_logits.sparkline import thinned
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, Subject
 
@@ -87,6 +88,7 @@ class LearningRun:
         self.floors = self._floors()
         self.traces: list[Trace] = []
         self.least_of_proof = math.inf
+        self.losses_of_proof: list[float] = []
         self._deadline = time.monotonic() + SECONDS
         for step_size, steps in subject.settings.profile.learning:
             trace = self.train(self.as_written, step_size=step_size, steps=steps)
@@ -147,7 +149,7 @@ class LearningRun:
             "least_possible": self.stakes.least,
             "goal": self.goal,
             "floors": {name: floor for name, floor in self.floors.items() if self.stakes.is_material(floor)},
-            "loss_curve": [round(value, 6) for value in self.best.losses],
+            "loss_curve": curve(self.best.losses),
         }
 
     def prove(self, region: Region) -> Proof | None:
@@ -186,6 +188,7 @@ class LearningRun:
             )
             self.least_of_proof = min(self.least_of_proof, trace.least)
             if trace.least < self.goal:
+                self.losses_of_proof = trace.losses
                 return Proof(
                     undone=how,
                     as_written=self.best.least,
@@ -322,6 +325,11 @@ class LearningRun:
             return False
         room = ARRIVED * (self.stakes.at_zero - self.stakes.least)
         return self.stakes.is_material(floor) and trace.losses[-1] < floor + room
+
+
+def curve(losses: list[float]) -> list[float]:
+    """The losses of a run as its evidence keeps them: thinned, to six digits."""
+    return [round(value, 6) for value in thinned(losses)]
 
 
 def learning_run(subject: Subject) -> LearningRun:

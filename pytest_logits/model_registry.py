@@ -27,6 +27,8 @@ _registered: dict[tuple[Path, str], Spec] = {}
 
 # The tables of pyproject.toml, and what a table in them is.
 KINDS = {"models": "model", "losses": "loss"}
+# What [tool.pytest-logits] may hold; expected.py reads the last.
+TABLES = (*KINDS, "expected_failures")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -271,26 +273,43 @@ def load_factory(reference: str, rootpath: Path) -> Any:
     return found
 
 
-def add_from_pyproject(pyproject: Path) -> None:
-    """Register what stands in ``[tool.pytest-logits.models.<name>]`` and ``[tool.pytest-logits.losses.<name>]``.
-
-    A missing file or table registers nothing.
+def ours_in(pyproject: Path) -> dict[str, Any]:
+    """The table ``[tool.pytest-logits]``; empty where there is no such file or table.
 
     pytest itself requires tomli where Python has no tomllib, so this adds no dependency.
+
+    Raises:
+        RegistrationError: the file cannot be read, or the table has a key that is not known.
     """
     if not pyproject.is_file():
-        return
+        return {}
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
-    text = pyproject.read_text(encoding="utf-8")
     try:
-        ours = tomllib.loads(text).get("tool", {}).get("pytest-logits", {})
+        ours = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("pytest-logits", {})
     except tomllib.TOMLDecodeError as error:
         raise RegistrationError(f"cannot read {pyproject}: {error}") from None
+    if not isinstance(ours, dict):
+        raise RegistrationError(f"[tool.pytest-logits] in {pyproject} must be a table")
+    for key in ours:
+        if key not in TABLES:
+            raise RegistrationError(f"[tool.pytest-logits.{key}] in {pyproject} is not known; {nearest(key, TABLES)}")
+    return ours
+
+
+def add_from_pyproject(pyproject: Path) -> None:
+    """Register what stands in ``[tool.pytest-logits.models.<name>]`` and ``[tool.pytest-logits.losses.<name>]``.
+
+    A missing file or table registers nothing.
+    """
+    ours = ours_in(pyproject)
+    if not ours:
+        return
+    text = pyproject.read_text(encoding="utf-8")
     for kind, make in (("models", make_spec), ("losses", make_loss_spec)):
-        tables = ours.get(kind, {}) if isinstance(ours, dict) else None
+        tables = ours.get(kind, {})
         if not isinstance(tables, dict):
             raise RegistrationError(
                 f"[tool.pytest-logits.{kind}] in {pyproject} must be a table of tables, one per {KINDS[kind]}"

@@ -6,6 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,33 @@ from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
 from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 
-# What the command to run a model's item again needs beside its id, by the spec's identity.
-Words = Mapping[int, tuple[str, ...]]
-_LOADED = pytest.StashKey[Words]()
+# The companions of --logit-model, and the arguments of register() that they give.
+COMPANIONS = {"input_shape": "input_shape", "classes": "num_classes"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByOption:
+    """A model that ``--logit-model`` names: what its registration would say, and what of that was guessed, in words."""
+
+    reference: str
+    arguments: Mapping[str, Any]
+    guessed: str
+    options: tuple[str, ...]
+
+    @property
+    def registration(self) -> tuple[str, str]:
+        """The import and the call that register it."""
+        module, _, attribute = self.reference.partition(":")
+        arguments = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
+        return (
+            f"from {module} import {attribute.partition('.')[0]}",
+            f"pytest_logits.register({attribute}{arguments})",
+        )
+
+
+# By the identity of the spec.
+Models = Mapping[int, ByOption]
+_LOADED = pytest.StashKey[Models]()
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -70,26 +95,24 @@ def load_modules(config: pytest.Config) -> None:
             raise pytest.UsageError(f"ini option logit_models: {error}") from None
 
 
-def load_models(config: pytest.Config) -> Words:
+def load_models(config: pytest.Config) -> Models:
     """Register the models that the ini file, pyproject.toml and ``--logit-model`` name, once in a session.
+
+    Returns:
+        those of ``--logit-model``.
 
     Raises:
         pytest.UsageError: one cannot be registered.
     """
     if _LOADED not in config.stash:
         load_modules(config)
-        found: dict[int, tuple[str, ...]] = {}
+        found: dict[int, ByOption] = {}
         try:
             add_from_pyproject(config.rootpath / "pyproject.toml")
             for reference in list_of(config, "model"):
-                spec = _spec_from_options(config, reference)
+                spec, by_option = _model_of_option(config, reference)
                 add(spec)
-                shape, classes = text_of(config, "input_shape"), text_of(config, "classes")
-                found[id(spec)] = (
-                    f"--logit-model={reference}",
-                    f"--logit-input-shape={shape}",
-                    f"--logit-classes={classes}",
-                )
+                found[id(spec)] = by_option
         except RegistrationError as error:
             raise pytest.UsageError(str(error)) from None
         config.stash[_LOADED] = found
@@ -132,27 +155,47 @@ def _device(config: pytest.Config) -> str:
     return text
 
 
-def _spec_from_options(config: pytest.Config, reference: str) -> ModelSpec:
-    """The model that ``--logit-model`` names, with shape and classes from its two companions."""
+def _model_of_option(config: pytest.Config, reference: str) -> tuple[ModelSpec, ByOption]:
+    """The model that ``--logit-model`` names, with shape and classes from its two companions, or guessed."""
     arguments: dict[str, Any] = {}
-    for option, argument in (("input_shape", "input_shape"), ("classes", "num_classes")):
+    options = [f"--logit-model={reference}"]
+    for option, argument in COMPANIONS.items():
         text = text_of(config, option)
-        flag = f"--logit-{option.replace('_', '-')}"
-        if not text:
-            raise pytest.UsageError(f"--logit-model {reference} needs {flag}")
-        try:
-            numbers = tuple(int(part) for part in text.replace("x", ",").strip("(), ").split(","))
-        except ValueError:
-            numbers = ()
-        if option == "classes" and len(numbers) != 1:
-            raise pytest.UsageError(f"{flag}: {text!r} must be an integer, the number of classes")
-        if not numbers:
-            raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32")
-        arguments[argument] = numbers if option == "input_shape" else numbers[0]
-    factory = load_factory(reference, config.rootpath)
+        if text:
+            arguments[argument] = _numbers(option, text)
+            options.append(f"--logit-{option.replace('_', '-')}={text}")
+    factory, guessed = load_factory(reference, config.rootpath), ""
+    if len(arguments) < len(COMPANIONS):
+        arguments, guessed = _guessed(reference, factory, arguments)
     try:
         code = inspect.unwrap(factory)
         file, line = Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
     except (OSError, TypeError):
         file, line = Path(sys.modules[reference.partition(":")[0]].__file__ or config.rootpath).resolve(), 1
-    return make_spec(factory, file=file, line=line, arguments=arguments)
+    spec = make_spec(factory, file=file, line=line, arguments=arguments)
+    return spec, ByOption(reference=reference, arguments=arguments, guessed=guessed, options=tuple(options))
+
+
+def _numbers(option: str, text: str) -> int | tuple[int, ...]:
+    """The shape, or the number of classes, that an option says."""
+    flag = f"--logit-{option.replace('_', '-')}"
+    try:
+        numbers = tuple(int(part) for part in text.replace("x", ",").strip("(), ").split(","))
+    except ValueError:
+        numbers = ()
+    if option == "classes" and len(numbers) != 1:
+        raise pytest.UsageError(f"{flag}: {text!r} must be an integer, the number of classes")
+    if not numbers:
+        raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32")
+    return numbers if option == "input_shape" else numbers[0]
+
+
+def _guessed(reference: str, factory: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What is given, with what can be guessed of the rest; and the guess in words."""
+    from pytest_logits.guess import CannotGuess, guess
+
+    try:
+        made = guess(factory, **given)
+    except CannotGuess as error:
+        raise pytest.UsageError(f"--logit-model {reference}: {error}") from None
+    return dict(made.arguments), made.told

@@ -19,6 +19,7 @@ from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import Settings
+from pytest_logits.sparkline import shows_blocks
 from pytest_logits.subjects import Subjects
 
 
@@ -54,7 +55,7 @@ class CheckOfTest:
         if run.error is not None:
             raise run.error
         if run.result.outcome == "failed":
-            raise LogitFailure(failure_text(run.result))
+            raise LogitFailure(failure_text(run.result, blocks=shows_blocks()))
         # Advice is neither the failure that was expected nor its absence.
         undecided = run.result.outcome == "advice" and self.name in subject.spec.expected_failures
         if undecided or run.result.outcome in ("inconclusive", "not_applicable"):

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from pytest_logits.causes import cause
-from pytest_logits.finding import Result, counted
+from pytest_logits.finding import Result, Verdict, counted
+from pytest_logits.sparkline import drawn
 
 LABEL = 10
+MARGIN = LABEL + 2
+# To be copied or drawn, so on one line.
+UNWRAPPED = ("rerun", "intended?", "", "loss", "floor", "undone")
 
 
-def failure_text(result: Result, *, width: int = 100) -> str:
-    """A failure for a reader who has never seen the plugin: cause and place first, then numbers, proof and fix."""
+def failure_text(result: Result, *, width: int = 100, blocks: bool = True) -> str:
+    """A failure for a reader who has never seen the plugin: cause and place first, then numbers, proof and fix.
+
+    ``blocks`` says whether the loss curve may be drawn with block characters; otherwise it is drawn with ASCII.
+    """
     verdict, place, proof = result.verdict, result.verdict.location, result.verdict.proof
     rows = [("claim", result.claim), ("measured", verdict.measured), ("expected", verdict.expected)]
     if verdict.cause:
@@ -23,6 +30,7 @@ def failure_text(result: Result, *, width: int = 100) -> str:
     if place is not None:
         rows.append(("where", f"{place.file}:{place.line}" + (f"  ({place.note})" if place.note else "")))
         rows.append(("", f"    {place.code}" if place.code else ""))
+    rows += _curve_rows(verdict, width - MARGIN, blocks)
     if proof is not None:
         ran = f" after {counted(proof.steps, 'step')}" if proof.steps is not None else ""
         rows.append(("proof", f"as written {proof.as_written:.4f}; undone {proof.with_fix:.4f}{ran} ({proof.undone})"))
@@ -52,6 +60,18 @@ def skip_reason(result: Result) -> str:
     return f"{result.outcome.replace('_', ' ')}: {verdict.measured}{expected}"
 
 
+def _curve_rows(verdict: Verdict, width: int, blocks: bool) -> list[tuple[str, str]]:
+    """The loss curve, its floor and the curve of the proof, where the check has trained."""
+    seen = verdict.evidence
+    curve, undone = (seen.get(name, ()) for name in ("loss_curve", "loss_curve_undone"))
+    if "least_possible" not in seen:
+        # Evidence of a check of the user's own may have any form.
+        return []
+    return drawn(
+        curve, least=seen["least_possible"], floor=seen.get("floor"), undone=undone, width=width, blocks=blocks
+    )
+
+
 def _short(value: Any) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 160 else text[:157] + "..."
@@ -62,9 +82,8 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _row(label: str, text: str, width: int) -> list[str]:
-    margin = " " * (LABEL + 2)
-    if label in ("rerun", "intended?", ""):
-        # To be copied, so on one line.
+    margin = " " * MARGIN
+    if label in UNWRAPPED:
         return [f"  {label:<{LABEL}}{text}"]
     first, *rest = _wrap(text, width - len(margin))
     return [f"  {label:<{LABEL}}{first}", *(margin + line for line in rest)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from pytest_logits.annotations import OTHER_PLUGIN, workflow_commands
 from pytest_logits.check_registry import Check, all_checks
 from pytest_logits.control_items import ControlItem, control_items, control_record, told
+from pytest_logits.expected import ExpectedFailures
 from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
@@ -30,13 +30,11 @@ from pytest_logits.report_formats import refusal, report_text
 from pytest_logits.report_json import report_of
 from pytest_logits.report_places import Place
 from pytest_logits.runner import decide
+from pytest_logits.screen import screen_of, tell_worker
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_DEVICE
 from pytest_logits.subjects import Subjects
-
-GENERATED_ID = f"logits::{GENERATED}"
-# What the summary tells beside the counts.
-TOLD = (("advice", "advice"), ("inconclusive", "not decided"), ("not_applicable", "does not apply"))
+from pytest_logits.terminal import GENERATED_ID, Failure, Summary, tell
 
 
 class LogitSession:
@@ -48,7 +46,7 @@ class LogitSession:
         self.strict = is_set(config, "strict")
         self.with_controls = is_set(config, "controls")
         # First, for a module that registers models may declare checks.
-        self._words = load_models(config)
+        self._by_option = load_models(config)
         try:
             self.checks = selected_checks(
                 select=words(list_of(config, "select")), ignore=words(list_of(config, "ignore"))
@@ -56,6 +54,9 @@ class LogitSession:
         except ValueError as error:
             raise pytest.UsageError(f"--logit-select/--logit-ignore: {error}") from None
         self.known = frozenset(c.name for c in all_checks())
+        self.expected = _expected_failures(config)
+        # Why a failure was expected, by the id of its item.
+        self.because: dict[str, str] = {}
         self.reports = [_report_path(config, text) for text in list_of(config, "report")]
         self.records: dict[str, dict[str, Any]] = {}
         self.controls: dict[str, dict[str, Any]] = {}
@@ -87,7 +88,7 @@ class LogitSession:
                 settings=self.settings,
                 decide=lambda check=check: self._decide(check, spec),
                 passes=lambda: self.subjects.of(spec).passes,
-                expected_failure=spec.expected_failures.get(check.name),
+                expected=self.expected.of(spec, check.name, check.tags),
                 spec=spec,
                 options=self._options_for(spec),
                 strict=self.strict,
@@ -112,7 +113,8 @@ class LogitSession:
     def _options_for(self, spec: Spec) -> tuple[str, ...]:
         """What the command to run a model's item again needs beside the id, the seed and the profile."""
         words = ("--logit-strict",) if self.config.getoption("logit_strict") else ()
-        return words + self._words.get(id(spec), ())
+        by_option = self._by_option.get(id(spec))
+        return words + (by_option.options if by_option is not None else ())
 
     def _generated_items(self, parent: pytest.Collector, checks: Iterable[Check]) -> Iterator[LogitItem]:
         subjects = GeneratedSubjects(self.settings)
@@ -181,6 +183,8 @@ class LogitSession:
             # Now all are known; an id may leave the other of a pair unloaded.
             try:
                 require_pairs()
+                if self._is_whole(session):
+                    self.expected.require_models(registered())
             except RegistrationError as error:
                 raise pytest.UsageError(str(error)) from None
             present = {id(item.spec) for item in items if isinstance(item, LogitItem)}
@@ -200,6 +204,14 @@ class LogitSession:
             every = self.generated_only or whole
             checks = [c for c in self.checks if every or c.name in wanted or (positive and c.declared is None)]
             items.extend(session.genitems(self._generated_collector(session, checks)))
+
+    def _is_whole(self, session: pytest.Session) -> bool:
+        """Whether every file that may register a model has been loaded: no path given, and none left out or broken."""
+        config, source = self.config, self.config.args_source
+        at_root = source != pytest.Config.ArgsSource.ARGS and config.invocation_params.dir == config.rootpath
+        partial = any(getattr(config.option, name, None) for name in ("lf", "ignore", "ignore_glob"))
+        whole = at_root or source == pytest.Config.ArgsSource.TESTPATHS
+        return whole and not partial and not session.testsfailed
 
     def _require_no_late_check(self) -> None:
         """Checks are known before collection, so that an id leads to its item whatever else is collected."""
@@ -237,6 +249,10 @@ class LogitSession:
                 record["measured"] = str(call.excinfo.value) if call.excinfo is not None else ""
             elif report.failed and item.result.outcome not in ("failed", "error"):
                 record["outcome"] = "failed" if item.result.outcome == "advice" else "xpassed"
+                if item.expected is not None and record["outcome"] == "xpassed":
+                    report.longrepr = (
+                        f"{report.longrepr}\n{item.check.name} holds: take it out of {item.expected.where}"
+                    )
             if report.skipped and isinstance(report.longrepr, tuple):
                 # Where the model was registered, not the line of ours that skips.
                 path, line, _ = item.reportinfo()
@@ -246,23 +262,34 @@ class LogitSession:
                 report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
         return report
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather the records, on the controller too."""
+        """Gather the records, on the controller too, and give a failure its colours where there is a terminal."""
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
-            file, line, _ = report.location
+            path, line, _ = report.location
             if line is not None:
-                self.registered[report.nodeid] = Place(Path(file).as_posix(), line + 1)
+                self.registered[report.nodeid] = Place(Path(path).as_posix(), line + 1)
+            if hasattr(report, "wasxfail"):
+                self.because[report.nodeid] = report.wasxfail
+            if isinstance(report.longrepr, str) and not hasattr(self.config, "workerinput"):
+                report.longrepr = Failure(report.longrepr, path=path, line=(line or 0) + 1)  # type: ignore[assignment]
         control = getattr(report, "logit_control", None)
         if control is not None:
             self.controls[report.nodeid] = control
 
-    def pytest_report_header(self) -> str:
-        """What is needed to run this again."""
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Workers write for the controller's terminal."""
+        tell_worker(self.config, node.workerinput)
+
+    def pytest_report_header(self) -> list[str]:
+        """What is needed to run this again, and what was guessed."""
         settings = self.settings
+        guessed = [f"{named.reference}: guessed {named.guessed}" for named in self._by_option.values() if named.guessed]
         told = f"logit-checks: torch {torch.__version__}, seed {settings.seed}, profile {settings.profile.name}"
-        return told if settings.device == DEFAULT_DEVICE else f"{told}, device {settings.device}"
+        return [told if settings.device == DEFAULT_DEVICE else f"{told}, device {settings.device}", *guessed]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
@@ -276,35 +303,24 @@ class LogitSession:
             terminalreporter.write_line(line)
         if self.config.getoption("verbose") < 0:
             return
-        self._tell_records(terminalreporter)
+        if self.records:
+            screen, verbose = screen_of(self.config), self.config.getoption("verbose") > 0
+            tell(terminalreporter, self._summary(), width=screen.width, every=verbose)
         if self.with_controls and (self.controls or self.records):
             terminalreporter.section("logit controls")
             for line in told(self.controls.values(), self.records.values()):
                 terminalreporter.line(line)
 
-    def _tell_records(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.records:
-            return
-        terminalreporter.section("logit checks")
+    def _summary(self) -> Summary:
         records = sorted(self.records.values(), key=lambda record: str(record["nodeid"]))
-        models = {record["nodeid"].rpartition("::")[0] for record in records}
-        counts = Counter(record["outcome"] for record in records)
-        told = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.most_common())
-        terminalreporter.line(f"{_plural(len(models), 'model')}, {_plural(len(records), 'check')}: {told}")
-        if models == {GENERATED_ID}:
-            terminalreporter.line(
-                "No model is registered, so generated classifiers were checked: this tests the installed"
-            )
-            terminalreporter.line("torch, not your models. To check yours, register them in conftest.py:")
-            terminalreporter.line("    @pytest_logits.register(input_shape=(10,), num_classes=2)")
-            terminalreporter.line("    def my_model(): return MyModel()")
-        for outcome, title in TOLD:
-            alike: dict[tuple[str, str], list[str]] = {}
-            for record in records:
-                if record["outcome"] == outcome:
-                    alike.setdefault((record["check"], record["measured"]), []).append(record["model"])
-            for (check, measured), names in alike.items():
-                terminalreporter.line(f"{title}: {check} on {', '.join(names)}: {measured}")
+        return Summary(
+            records=records,
+            groups={check.name: check.tags[0] for check in self.checks},
+            unselected=len(self.known) - len(self.checks),
+            because=self.because,
+            by_option=tuple(self._by_option.values()),
+            block=self.expected.block(records),
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -328,8 +344,13 @@ class LogitSession:
         return report_text(path, report, root=self.config.rootpath, registered=self.registered)
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _expected_failures(config: pytest.Config) -> ExpectedFailures:
+    try:
+        expected = ExpectedFailures(config.rootpath / "pyproject.toml")
+        expected.require_known({check.name: check.tags for check in all_checks()})
+    except RegistrationError as error:
+        raise pytest.UsageError(str(error)) from None
+    return expected
 
 
 def _report_path(config: pytest.Config, text: str) -> Path:

@@ -36,15 +36,19 @@ def no_models() -> Iterator[None]:
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """pytest's own, quiet about one thing: a run inside this one finds our package imported and cannot rewrite it."""
+    """pytest's own, 80 columns wide wherever this runs, and quiet about one thing.
+
+    A run inside this one finds our package imported and cannot rewrite it.
+    """
     monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
+    monkeypatch.setenv("COLUMNS", "80")
     return pytester
 
 
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
-    """The environment without what an outer run, pytest-xdist or the shell have put there."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    """The environment without what an outer run, pytest-xdist or the shell have put there, 80 columns wide."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"COLUMNS": "80"}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pytest_logits.guard import preserved_state
 from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, Trace, learning_run
 from pytest_logits.model import make_spec
 from pytest_logits.settings import PROFILES, Settings
+from pytest_logits.sparkline import thinned
 from pytest_logits.subject import Subject
 from tests.zoo import activations, normalised, sound
 
@@ -261,6 +262,6 @@ def test_evidence_tells_all_traces():
     assert evidence["steps"] == [steps + 1 for _, steps in BUDGET]
     assert evidence["classes_predicted"] == max(t.most_predicted for t in run.traces)
     assert evidence["lowest_loss"] == [t.least for t in run.traces]
-    assert len(evidence["loss_curve"]) == len(run.best.losses)
+    assert evidence["loss_curve"] == [round(value, 6) for value in thinned(run.best.losses)]
     assert round(evidence["floors"]["simplex"], 4) == 3.6222
     assert "nonnegative" not in evidence["floors"]

@@ -100,6 +100,29 @@ def test_a_long_counterexample_is_cut_short():
     assert len(row) < 200
 
 
+CURVE = {"loss_curve": [0.8, 0.6, 0.4], "loss_curve_undone": [0.8, 0.0], "least_possible": 0.0, "floor": 0.4}
+
+
+def curve_rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(("  loss ", "  floor ", "  undone "))]
+
+
+def test_a_curve_is_drawn_with_its_floor_between_place_and_proof():
+    text = failure_text(with_verdict(evidence=CURVE))
+    rows = ["  loss      0.8000 █▆▅ 0.4000", "  floor            ▅▅▅ 0.4000", "  undone    0.8000 █▁ 0.0000"]
+    assert curve_rows(text) == rows
+    assert text.index("return self.net") < text.index(rows[0]) < text.index("  proof ")
+
+
+def test_without_blocks_a_curve_is_ascii():
+    assert failure_text(with_verdict(evidence=CURVE), blocks=False).isascii()
+
+
+@pytest.mark.parametrize("evidence", [{}, {"loss_curve": "mine"}, {"loss_curve": [0.5, 0.4]}])
+def test_evidence_of_another_form_is_not_drawn(evidence: dict[str, Any]):
+    assert curve_rows(failure_text(with_verdict(evidence=evidence))) == []
+
+
 # Writing.
 
 

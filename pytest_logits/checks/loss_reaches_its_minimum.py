@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
-from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.learning import LearningRun, curve, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.regions import Region
 from pytest_logits.subject import BENT, Subject
@@ -53,6 +53,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     proof = run.prove(region)
     if proof is None and region not in ("simplex", "unit"):
         return inconclusive(measured, expected=expected, evidence=evidence)
+    undone = curve(run.losses_of_proof) if proof is not None else []
     return Verdict(
         outcome="failed",
         cause=cause_of(subject, region),
@@ -61,7 +62,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         proof=proof,
         location=activation_place(subject, amount=0.0 if region in ("simplex", "sphere") else BENT),
         counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.least},
-        evidence=evidence,
+        evidence={**evidence, "floor": run.floors[region], "loss_curve_undone": undone},
     )
 
 
