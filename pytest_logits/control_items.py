@@ -13,8 +13,10 @@ from pytest_logits.controls import Control
 from pytest_logits.finding import Result, counted, listed
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.items import LogitItem
+from pytest_logits.limits import Limit
 from pytest_logits.model import ModelSpec
 from pytest_logits.planting import plants
+from pytest_logits.report import escaped
 from pytest_logits.settings import Settings
 from pytest_logits.subjects import Subjects
 
@@ -36,7 +38,7 @@ class ControlItem(LogitItem):
         rows.append(("rerun", result.reproduce))
         width = max(len(label) for label, _ in rows)
         title = f"{_fault(result.check)}, planted in {self.model}, is not caught"
-        return "\n".join([title, "", *(f"  {label:<{width}}  {text}" for label, text in rows)])
+        return escaped("\n".join([title, "", *(f"  {label:<{width}}  {text}" for label, text in rows)]))
 
     def record(self, result: Result) -> dict[str, Any]:
         """One entry of the JSON report's ``controls``."""
@@ -73,6 +75,7 @@ def control_items(
     subjects: Subjects,
     options: tuple[str, ...],
     strict: bool,
+    limit: Limit,
 ) -> Iterator[ControlItem]:
     """An item for every fault that can be planted in some model."""
     for cause, plant in plants().items():
@@ -90,6 +93,7 @@ def control_items(
             spec=spec,
             options=(*options, "--logit-controls"),
             strict=strict,
+            limit=limit,
         )
 
 

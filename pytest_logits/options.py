@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, DEFAULT_TIMEOUT, PROFILES, Settings
 
 # What the command to run a model's item again needs beside its id, by the spec's identity.
 Words = Mapping[int, tuple[str, ...]]
@@ -20,13 +21,15 @@ _LOADED = pytest.StashKey[Words]()
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """The session's seed and profile.
+    """The session's seed, profile and time limit.
 
     Raises:
         pytest.UsageError: one of them is not known.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers)
+    return Settings(
+        seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers, timeout=_timeout(config)
+    )
 
 
 def is_set(config: pytest.Config, name: str) -> bool:
@@ -97,6 +100,17 @@ def _seed(config: pytest.Config) -> int:
         return int(text)
     except ValueError:
         raise pytest.UsageError(f"--logit-seed: {text!r} is no integer") from None
+
+
+def _timeout(config: pytest.Config) -> float:
+    text = text_of(config, "timeout") or f"{DEFAULT_TIMEOUT:g}"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise pytest.UsageError(f"--logit-timeout: {text!r} is no number of seconds; 0 is for as long as it takes")
+    return seconds
 
 
 def _profile(config: pytest.Config) -> str:

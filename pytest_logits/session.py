@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
+from pytest_logits.limits import Limit, lift
 from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
 from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.progress import Progress
-from pytest_logits.report import json_report, write_whole
+from pytest_logits.report import escaped, json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
 from pytest_logits.subjects import Subjects
@@ -56,6 +57,7 @@ class LogitSession:
         self.started = time.perf_counter()
         self.generated_only = False
         self.subjects = Subjects(self.settings)
+        self._limits: defaultdict[int, Limit] = defaultdict(lambda: Limit(self.settings.timeout))
         self._in_files: set[Path] = set()
 
     # Models
@@ -80,6 +82,7 @@ class LogitSession:
                 spec=spec,
                 options=self._options_for(spec),
                 strict=self.strict,
+                limit=self._limits[id(spec)],
             )
         if self.with_controls and isinstance(spec, ModelSpec):
             yield from control_items(
@@ -90,6 +93,7 @@ class LogitSession:
                 subjects=self.subjects,
                 options=self._options_for(spec),
                 strict=self.strict,
+                limit=self._limits[id(spec)],
             )
 
     def _decide(self, check: Check, spec: Spec) -> Verdict:
@@ -208,6 +212,10 @@ class LogitSession:
 
     # Results
 
+    def pytest_enter_pdb(self) -> None:
+        """Whoever looks at a model with a debugger has all the time."""
+        lift()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -256,7 +264,7 @@ class LogitSession:
         if self.with_controls and (self.controls or self.records):
             terminalreporter.section("logit controls")
             for line in told(self.controls.values(), self.records.values()):
-                terminalreporter.line(line)
+                terminalreporter.line(escaped(line))
 
     def _tell_records(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.records:
@@ -280,7 +288,7 @@ class LogitSession:
                 if record["outcome"] == outcome:
                     alike.setdefault((record["check"], record["measured"]), []).append(record["model"])
             for (check, measured), names in alike.items():
-                terminalreporter.line(f"{title}: {check} on {', '.join(names)}: {measured}")
+                terminalreporter.line(escaped(f"{title}: {check} on {', '.join(names)}: {measured}"))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -39,15 +39,21 @@ PROFILES: Mapping[str, Profile] = {
 }
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
+# Seconds for one check in a pytest session. All checks of the slowest of 353 real models took 32.3 (docs/real-models.md).
+DEFAULT_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares. ``workers`` processes share the machine's threads."""
+    """What every check of a session shares.
+
+    ``workers`` processes share the machine's threads. ``timeout`` is in seconds for one check, 0 for no limit.
+    """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
     workers: int = 1
+    timeout: float = 0.0
 
 
 def derive_seed(seed: int, *labels: str) -> int:

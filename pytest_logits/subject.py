@@ -85,10 +85,11 @@ class Subject(Feeding):
             SubjectError: no tensor of floats is found there.
         """
         found = self.spec.logits(output) if self.spec.logits is not None else find_logits(output)
-        if not isinstance(found, Tensor) or not found.is_floating_point():
+        plain = isinstance(found, Tensor) and found.layout == torch.strided and not found.is_meta
+        if not plain or not found.is_floating_point():
             own = self.spec.logits is not None
             what, hint = ("logits=", "") if own else ("the model", "; pass logits= to say where the scores are")
-            kind = f"a {found.dtype} tensor" if isinstance(found, Tensor) else type(found if own else output).__name__
+            kind = _kind(found) if isinstance(found, Tensor) else type(found if own else output).__name__
             raise SubjectError(
                 f"{what} of {self.name!r} must give a floating-point tensor of scores; it gave {kind}{hint}"
             )
@@ -345,3 +346,10 @@ class Subject(Feeding):
             self._remembered[key] = make()
         found: T = self._remembered[key]
         return found
+
+
+def _kind(scores: Tensor) -> str:
+    """What is wrong with a tensor that holds no scores to look at."""
+    if scores.is_meta:
+        return "a tensor on the meta device"
+    return f"a {scores.dtype} tensor" if scores.layout == torch.strided else "a sparse tensor"
