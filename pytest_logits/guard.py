@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -11,7 +12,8 @@ import torch
 
 from pytest_logits import python_state, torch_state
 
-KEPT = (*python_state.KEPT, *torch_state.KEPT)
+# The last is put back first. Torch's own functions may import something, so Python comes before them.
+KEPT = (python_state.WARNINGS, *torch_state.KEPT, *python_state.KEPT)
 
 
 @contextmanager
@@ -24,6 +26,7 @@ def preserved_state() -> Iterator[None]:
     with ExitStack() as stack:
         for part in KEPT:
             stack.callback(part.restore, part.read())
+        stack.callback(warnings.simplefilter, "ignore")
         stack.enter_context(torch.enable_grad())
         yield
 

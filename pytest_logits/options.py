@@ -27,9 +27,7 @@ def settings_of(config: pytest.Config) -> Settings:
         pytest.UsageError: one of them is not known.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    return Settings(
-        seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers, timeout=_timeout(config)
-    )
+    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers, timeout=_timeout(config))
 
 
 def is_set(config: pytest.Config, name: str) -> bool:

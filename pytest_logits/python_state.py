@@ -225,7 +225,6 @@ KEPT = (
     Kept("signal handlers", _handlers, _restore_handlers),
     Kept("blocked signals", _blocked, _restore_blocked),
     Kept("alarm", _alarm, _restore_alarm),
-    Kept("warning filters and what shows warnings", _warnings, lambda caught: caught.__exit__(None, None, None)),
     Kept("root logger: handlers, filters", *_lists(logging.root, "handlers", "filters")),
     Kept(
         "root logger: level; logging.disable",
@@ -238,3 +237,5 @@ KEPT = (
     Kept("start method of multiprocessing", _start_method, _restore_start_method),
     Kept("folder of temporary files", *_attributes(tempfile, "tempdir")),
 )
+# Apart, to be put back last: what puts back another may warn.
+WARNINGS = Kept("warning filters and what shows warnings", _warnings, lambda caught: caught.__exit__(None, None, None))

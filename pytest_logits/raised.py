@@ -30,7 +30,8 @@ def users_frames(files: Sequence[str]) -> list[int]:
 
     Without torch's between and below them; with those where nothing else is left.
     """
-    first = next((i for i, file in enumerate(files) if _is_users(file)), len(files))
+    begin = next((i for i, file in enumerate(files) if file.startswith(OURS)), 0)
+    first = next((i for i, file in enumerate(files) if i >= begin and _is_users(file)), len(files))
     ours = [i for i, file in enumerate(files) if file.startswith(OURS) and i < first]
     below = range(ours[-1] + 1 if ours else 0, len(files))
     return [i for i in below if not files[i].startswith((OURS, TORCH))] or [

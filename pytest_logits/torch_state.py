@@ -109,8 +109,12 @@ def _function_modes() -> list[Any]:
 
 
 def _restore_function_modes(before: list[Any]) -> None:
-    for _ in range(len(_function_modes()) - len(before)):
-        torch.overrides._pop_mode()
+    found = _function_modes()
+    if [id(mode) for mode in found] != [id(mode) for mode in before]:
+        for _ in found:
+            torch.overrides._pop_mode()
+        for mode in before:
+            torch.overrides._push_mode(mode)
 
 
 def _dispatch_modes() -> list[Any]:
@@ -197,9 +201,7 @@ def _unless_same(read: Callable[[], Any], put: Callable[[Any], object]) -> Calla
     return restore
 
 
-def _setting(
-    name: str, read: Callable[[], Any], put: Callable[[Any], object]
-) -> Kept:
+def _setting(name: str, read: Callable[[], Any], put: Callable[[Any], object]) -> Kept:
     return Kept(name, read, _unless_same(read, put))
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy
 import torch
 import torch.multiprocessing
+import torch.utils._device
 from torch.nn.modules import module
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
@@ -44,7 +45,8 @@ def snapshot() -> dict[str, Any]:
         "numpy errors": (numpy.geterr(), numpy.geterrcall()),
         "numpy printing": numpy.get_printoptions(),
         "folder": os.getcwd(),
-        "environment": dict(os.environ),
+        # pytest keeps the name of the test there.
+        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "time zone": (time.tzname, time.timezone),
         "umask": mask,
         "lists of sys": {
@@ -75,7 +77,11 @@ def snapshot() -> dict[str, Any]:
         "torch.random": torch.random.get_rng_state().tolist(),
         "grad": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "dtype": torch.get_default_dtype(),
-        "device": str(torch.empty(0).device),
+        "device": (
+            str(torch.empty(0).device),
+            str(torch.utils._device.CURRENT_DEVICE),
+            id(getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)),
+        ),
         "threads": torch.get_num_threads(),
         "determinism": (
             torch.are_deterministic_algorithms_enabled(),
@@ -84,7 +90,7 @@ def snapshot() -> dict[str, Any]:
         ),
         "anomalies": (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
         "autocast": (
-            torch.ones(1, 1).mm(torch.ones(1, 1)).dtype,
+            torch.ones(1, 1, device="cpu").mm(torch.ones(1, 1, device="cpu")).dtype,
             torch.is_autocast_enabled(),
             torch.is_autocast_cache_enabled(),
         ),
@@ -104,8 +110,8 @@ def snapshot() -> dict[str, Any]:
         "mkldnn": _called(torch._C, "_get_mkldnn_enabled"),
         "engine": backends.quantized.engine,
         "warn always": torch.is_warn_always_enabled(),
-        "denormals": float(torch.tensor(1e-310, dtype=torch.float64) * 1),
-        "printing": repr(torch.tensor([1 / 3, 1e9])),
+        "denormals": float(torch.tensor(1e-310, dtype=torch.float64, device="cpu") * 1),
+        "printing": repr(torch.tensor([1 / 3, 1e9], device="cpu")),
         "hooks of modules": {
             name: copy.copy(value) for name, value in vars(module).items() if name.startswith("_global_")
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import random
 import re
 import shutil
 import subprocess
@@ -11,20 +11,29 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy
 import pytest
+import torch
 
+from pytest_logits.guard import preserved_state
 from tests.hostile.models import CHECKS, KINDS, SOUND
 
 HERE = Path(__file__).parent
 CONFTEST = """
 import json
 import os
+import random
 
+import numpy
 import pytest
+import torch
 
 import hostile_models
 from hostile_state import changes, snapshot
 
+random.seed(0)
+numpy.random.seed(0)
+torch.manual_seed(0)
 for kind in os.environ["HOSTILE"].split():
     hostile_models.register(kind)
 changed = {}
@@ -129,3 +138,83 @@ class _Verdict:
 
     def __repr__(self) -> str:
         return f"{self.outcome} ...{self.words}..."
+
+
+def test_each_item_leaves_the_process_as_it_was(run: Run):
+    of_items = {nodeid: changed for nodeid, changed in run.changed.items() if "hostile_models.py" in nodeid}
+    assert len(of_items) == len(run.records) >= 60 * len(CHECKS)
+    assert {nodeid: changed for nodeid, changed in of_items.items() if changed != "{}"} == {}
+
+
+def test_the_session_ends_with_its_summary_and_the_usual_exit_code(run: Run):
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+    assert re.search(r"^=+ \d+ failed, \d+ passed.* =+$", run.output.splitlines()[-1])
+    assert "INTERNALERROR" not in run.output
+
+
+def test_the_users_own_test_draws_what_it_would_have_drawn(run: Run):
+    """It runs after all models, or in a worker between some."""
+    with preserved_state():
+        random.seed(0)
+        numpy.random.seed(0)
+        torch.manual_seed(0)
+        drawn = f"drawn: {float(torch.rand(()))} {random.random()} {float(numpy.random.rand())}"
+    assert drawn in run.output
+
+
+def test_nothing_is_written_but_the_reports(run: Run):
+    ours = {"report.json", "changed.json", "hostile_models.py", "hostile_state.py"}
+    assert run.files == ours | {"conftest.py", "test_own.py", "pytest.ini"}
+
+
+def test_a_traceback_is_the_users_own(run: Run):
+    failures = run.output[run.output.index("= FAILURES =") : run.output.index("= logit checks =")]
+    assert set(re.findall(r"\b(?:pytest_logits|_pytest|pluggy|hypothesis|torch)/\S+\.py", failures)) == set()
+
+
+def test_what_a_model_says_does_not_steer_the_terminal(run: Run):
+    assert [mark for mark in ("\x1b[2J", "\x07") if mark in run.output] == []
+    assert r"ValueError: \x1b[2J\x07red" in run.output
+
+
+def test_a_place_is_the_users_line(run: Run):
+    source = (HERE / "models.py").read_text(encoding="utf-8").splitlines()
+    place = run.records["RaisesInForward", CHECKS["shape"]]["location"]
+    assert (place["file"], source[place["line"] - 1].strip()) == ("hostile_models.py", 'raise ValueError("mine")')
+
+
+def test_where_a_worker_is_lost_only_its_item_is(run: Run, request: pytest.FixtureRequest):
+    if "serial" in request.node.name:
+        pytest.skip("in one process, what ends it ends the session")
+    lost = set(re.findall(r"crashed while running 'hostile_models\.py::(\w+)::", run.output))
+    assert lost == set(KINDS["deadly"])
+    assert {name for name, _ in run.records} - lost == set(KINDS["survived"])
+
+
+def test_what_does_not_end_is_an_error_with_its_place(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """In this process, where all that the first check imports is loaded. A tenth of a second is more than each needs."""
+    prepare(pytester.path)
+    monkeypatch.setenv("HOSTILE", "endless")
+    select = f"--logit-select={CHECKS['learns']}"
+    result = pytester.runpytest_inprocess(*OPTIONS[:2], *OPTIONS[3:], select, "--logit-timeout=0.3")
+    run = read(pytester.path, int(result.ret), result.stdout.str())
+    found = {name: (record["outcome"], record["measured"]) for (name, _), record in run.records.items()}
+    assert found == {name: ("error", _Place(name)) for name in KINDS["endless"]}
+    assert set(run.changed.values()) == {"{}"}
+    result.assert_outcomes(passed=1, failed=len(KINDS["endless"]))
+
+
+class _Place:
+    """Equal to words that say how long a model was given and in which of its functions it was."""
+
+    def __init__(self, name: str) -> None:
+        inside = {"SpinsInTrain": "train", "SpinsInBackward": "backward", "spins_in_the_factory": name}
+        self.words = rf"did not finish in 0\.3 s at hostile_models\.py:\d+ in {inside.get(name, 'forward')}"
+        if name == "GoesOnAsIfNothingWere":
+            self.words = r"did not finish in 0\.3 s"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and re.fullmatch(self.words, other) is not None
+
+    def __repr__(self) -> str:
+        return self.words
