@@ -1,8 +1,8 @@
 """How long a check may take: one that does not end is an error with its place, and the session goes on.
 
 In the main thread of a system that has it, the alarm of the operating system rings (``SIGALRM``, as pytest-timeout's
-signal method does), which also ends waiting: a lock, a sleep, a join. Elsewhere an exception is sent to the thread, which
-sees it at its next line of Python. Neither ends code in C that does not come back to Python.
+signal method does), which also ends waiting: a lock, a sleep, a join. Elsewhere an exception is sent to the thread,
+which sees it at its next line of Python. Neither ends code in C that does not come back to Python.
 """
 
 from __future__ import annotations

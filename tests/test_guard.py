@@ -14,6 +14,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,13 @@ def disturb_warnings() -> None:
     warnings.showwarning = print  # type: ignore[assignment]
 
 
+def disturb_autocast() -> None:
+    if hasattr(torch, "set_autocast_dtype"):
+        torch.set_autocast_dtype("cpu", torch.float16)
+    else:
+        torch.set_autocast_cpu_dtype(torch.float16)
+
+
 def disturb_precision() -> None:
     if hasattr(torch._C, "_set_fp32_precision_setter"):
         torch._C._set_fp32_precision_setter("cuda", "matmul", "tf32")
@@ -99,7 +107,7 @@ def disturb_switches() -> None:
 DISTURBANCES: dict[str, Callable[[], object]] = {
     "random state of Python": lambda: random.seed(1),
     "numpy: random state, error handling, print options": disturb_numpy,
-    "working directory": lambda: os.chdir(os.path.dirname(os.getcwd())),
+    "working directory": lambda: os.chdir(Path.cwd().parent),
     "environment": disturb_environment,
     "umask": lambda: os.umask(0o70),
     "sys.path, meta_path, path_hooks, argv": disturb_sys,
@@ -127,12 +135,13 @@ DISTURBANCES: dict[str, Callable[[], object]] = {
     "threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True, warn_only=True),
     "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True, False),
-    "autocast": lambda: enter(torch.autocast("cpu", dtype=torch.bfloat16)),
+    "autocast": disturb_autocast,
     "autocast cache": lambda: torch.set_autocast_cache_enabled(False),
     "precision of float32, by backend and operation": disturb_precision,
     "switches of the backends": disturb_switches,
     "warn always": lambda: torch.set_warn_always(True),
-    "denormal numbers": lambda: torch.set_flush_denormal(True),
+    # Some libraries set it when they are loaded.
+    "denormal numbers": lambda: torch.set_flush_denormal(not snapshot()["denormals"]),
     "print options": lambda: torch.set_printoptions(precision=2),
     "hooks of all modules": lambda: nn.modules.module.register_module_forward_hook(print),
     "sharing strategy": lambda: torch.multiprocessing.set_sharing_strategy("file_system"),
@@ -154,7 +163,8 @@ def undone() -> Iterator[None]:
     """What a test leaves behind, where a restore is missing, is not for the next one."""
     with preserved_state():
         yield
-    ENTERED.clear()
+        # A mode that is entered and never left is left when it is freed.
+        ENTERED.clear()
 
 
 def test_each_part_is_disturbed_here():
@@ -194,32 +204,45 @@ def test_without_its_restore_a_part_is_not(name: str, monkeypatch: pytest.Monkey
 
 
 def test_everything_is_restored_when_the_block_raises():
+    def fails() -> None:
+        with preserved_state():
+            disturb()
+            raise ZeroDivisionError
+
     before = snapshot()
-    with pytest.raises(ZeroDivisionError), preserved_state():
-        disturb()
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert changes(before, snapshot()) == {}
 
 
 def test_everything_is_restored_when_time_is_up():
+    def spins() -> None:
+        with preserved_state(), Limit(0.1).of("a_check"):
+            # Without what would take the alarm away.
+            for name in DISTURBANCES:
+                if name not in ("alarm", "signal handlers"):
+                    DISTURBANCES[name]()
+            while True:
+                pass
+
     before = snapshot()
-    with pytest.raises(OutOfTime), preserved_state(), Limit(0.1).of("a_check"):
-        # Without what would take the alarm away.
-        for name in PARTS.keys() - {"alarm", "signal handlers"}:
-            DISTURBANCES[name]()
-        while True:
-            pass
+    with pytest.raises(OutOfTime):
+        spins()
     assert changes(before, snapshot()) == {}
 
 
-def test_what_cannot_be_restored_keeps_nothing_else_from_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_restored_keeps_nothing_else_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def removes_its_folder() -> None:
+        with preserved_state():
+            disturb()
+            Path(tmp_path, "gone").rmdir()
+
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "gone").mkdir()
+    Path("gone").mkdir()
     os.chdir("gone")
     before = snapshot()
-    with pytest.raises(FileNotFoundError), preserved_state():
-        disturb()
-        os.rmdir(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        removes_its_folder()
     os.chdir(tmp_path)
     assert changes(before, snapshot()).keys() == {"folder"}
 

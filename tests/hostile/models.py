@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -489,7 +490,7 @@ class Warns(Changes):
 @hostile(SOUND)
 class GoesElsewhere(Changes):
     def change(self) -> None:
-        os.chdir(os.path.dirname(os.getcwd()))
+        os.chdir(Path.cwd().parent)
         os.umask(0o77)
 
 
@@ -537,7 +538,7 @@ class ConfiguresLogging(Changes):
 @hostile(SOUND)
 class ReplacesTheStreams(Changes):
     def change(self) -> None:
-        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
+        sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         SEEN.append(sys.stdout)
 
 

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -28,7 +29,11 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 def _called(owner: Any, name: str) -> Any:
     function = getattr(owner, name, None)
-    return None if function is None else function()
+    try:
+        return None if function is None else function()
+    except RuntimeError as error:
+        # Of torch, where its two ways to set the same precision are mixed.
+        return str(error)
 
 
 def snapshot() -> dict[str, Any]:
@@ -44,7 +49,7 @@ def snapshot() -> dict[str, Any]:
         "numpy.random": (kind, keys.tolist(), *rest),
         "numpy errors": (numpy.geterr(), numpy.geterrcall()),
         "numpy printing": numpy.get_printoptions(),
-        "folder": os.getcwd(),
+        "folder": str(Path.cwd()),
         # pytest keeps the name of the test there.
         "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "time zone": (time.tzname, time.timezone),
@@ -92,10 +97,11 @@ def snapshot() -> dict[str, Any]:
         "autocast": (
             torch.ones(1, 1, device="cpu").mm(torch.ones(1, 1, device="cpu")).dtype,
             torch.is_autocast_enabled(),
+            torch.get_autocast_dtype("cpu") if hasattr(torch, "get_autocast_dtype") else torch.get_autocast_cpu_dtype(),
             torch.is_autocast_cache_enabled(),
         ),
         "precision": (
-            torch.get_float32_matmul_precision(),
+            _called(torch, "get_float32_matmul_precision"),
             _called(torch._C, "_get_cudnn_allow_tf32"),
             _called(torch._C, "_get_cublas_allow_tf32"),
             getattr(backends, "fp32_precision", None),
@@ -110,7 +116,8 @@ def snapshot() -> dict[str, Any]:
         "mkldnn": _called(torch._C, "_get_mkldnn_enabled"),
         "engine": backends.quantized.engine,
         "warn always": torch.is_warn_always_enabled(),
-        "denormals": float(torch.tensor(1e-310, dtype=torch.float64, device="cpu") * 1),
+        # No number: where they are flushed, one of them equals 0.
+        "denormals": bool(torch.tensor(1e-310, dtype=torch.float64, device="cpu") * 1 == 0),
         "printing": repr(torch.tensor([1 / 3, 1e9], device="cpu")),
         "hooks of modules": {
             name: copy.copy(value) for name, value in vars(module).items() if name.startswith("_global_")

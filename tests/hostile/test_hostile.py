@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from pytest_logits.guard import preserved_state
-from tests.hostile.models import CHECKS, KINDS, SOUND
+from tests.hostile.models import CHECKS, KINDS
 
 HERE = Path(__file__).parent
 CONFTEST = """
@@ -192,7 +192,7 @@ def test_where_a_worker_is_lost_only_its_item_is(run: Run, request: pytest.Fixtu
 
 
 def test_what_does_not_end_is_an_error_with_its_place(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """In this process, where all that the first check imports is loaded. A tenth of a second is more than each needs."""
+    """In this process, where all that the first check imports is loaded."""
     prepare(pytester.path)
     monkeypatch.setenv("HOSTILE", "endless")
     select = f"--logit-select={CHECKS['learns']}"
