@@ -39,6 +39,7 @@ PROFILES: Mapping[str, Profile] = {
 }
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
+DEFAULT_DEVICE = "cpu"
 # Seconds for one check in a pytest session. All checks of the slowest of 353 real models take 32.3 together, see
 # docs/real-models.md.
 DEFAULT_TIMEOUT = 300.0
@@ -46,14 +47,16 @@ DEFAULT_TIMEOUT = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares.
+    """What every check of a session shares. ``workers`` processes share the machine's threads.
 
-    ``workers`` processes share the machine's threads. ``timeout`` is in seconds for one check, 0 for no limit.
+    ``device`` is where models and losses run, as torch.device names it. ``timeout`` is in seconds for one check, 0 for
+    no limit.
     """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
     workers: int = 1
+    device: str = DEFAULT_DEVICE
     timeout: float = 0.0
 
 
