@@ -234,7 +234,9 @@ class LearningRun:
                 break
             if optimizer is None or not loss.requires_grad:
                 break
-            if time.monotonic() > self._deadline:
+            # Not before a step has shown whether there is a gradient: on a busy machine torch's first optimizer alone,
+            # which imports its compiler, may take all the time there is.
+            if trace.gradient and time.monotonic() > self._deadline:
                 trace.cut = True
                 break
             optimizer.zero_grad()

@@ -8,6 +8,7 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pytest_logits import learning
 from pytest_logits.guard import preserved_state
 from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, Trace, learning_run
 from pytest_logits.model import make_spec
@@ -257,3 +258,9 @@ def test_evidence_tells_all_traces():
     assert len(evidence["loss_curve"]) == len(run.best.losses)
     assert round(evidence["floors"]["simplex"], 4) == 3.6222
     assert "nonnegative" not in evidence["floors"]
+
+
+def test_a_run_that_is_out_of_time_before_its_first_step_still_sees_the_gradient(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(learning, "SECONDS", -1.0)
+    (trace,) = LearningRun(subject_of(lambda: sound.MLP(3))).traces
+    assert (trace.cut, trace.gradient, len(trace.losses)) == (True, True, 2)

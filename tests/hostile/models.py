@@ -723,7 +723,7 @@ class TrainsNothing(Net):
         self.requires_grad_(False)
 
 
-@hostile("?")
+@hostile(SOUND)
 class DeniesItsClass(Net):
     @property
     def __class__(self) -> Any:
