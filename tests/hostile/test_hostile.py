@@ -168,7 +168,8 @@ def test_nothing_is_written_but_the_reports(run: Run):
 
 
 def test_a_traceback_is_the_users_own(run: Run):
-    failures = run.output[run.output.index("= FAILURES =") : run.output.index("= logit checks =")]
+    begin = run.output.index("= FAILURES =")
+    failures = run.output[begin : run.output.index("= warnings summary =", begin)]
     assert set(re.findall(r"\b(?:pytest_logits|_pytest|pluggy|hypothesis|torch)/\S+\.py", failures)) == set()
 
 
@@ -211,7 +212,8 @@ class _Place:
         inside = {"SpinsInTrain": "train", "SpinsInBackward": "backward", "spins_in_the_factory": name}
         self.words = rf"did not finish in 0\.3 s at hostile_models\.py:\d+ in {inside.get(name, 'forward')}"
         if name == "GoesOnAsIfNothingWere":
-            self.words = r"did not finish in 0\.3 s"
+            # It may have gone on to its end.
+            self.words = self.words.replace(" at", "( at") + ")?"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, str) and re.fullmatch(self.words, other) is not None
