@@ -78,7 +78,8 @@ class Limit:
             what = f"did not finish in {seconds:g} s"
             why = f"; it had a tenth of the limit, as {self._exceeded[0]}" if self._exceeded else ""
             self._exceeded.append(f"{check} {what}")
-            raise OutOfTime(what, why).with_traceback(raised and _without_handler(raised.__traceback__)) from None
+            entry = raised.__traceback__ if raised is not None else None
+            raise OutOfTime(what, why).with_traceback(_without_handler(entry)) from None
 
 
 class _Alarm(Protocol):

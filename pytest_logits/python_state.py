@@ -104,8 +104,8 @@ def _umask() -> int:
 
 def _restore_modules(before: dict[str, Any]) -> None:
     # What was imported since stays: to import torch or numpy a second time breaks them.
-    for name, module in before.items():
-        sys.modules.setdefault(name, module)
+    for name in before.keys() - sys.modules.keys():
+        sys.modules[name] = before[name]
 
 
 def _handlers() -> dict[int, Any]:
@@ -138,11 +138,11 @@ def _restore_alarm(before: tuple[float, float, float] | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, left, interval)
 
 
-def _blocked() -> set[signal.Signals] | None:
+def _blocked() -> set[int] | None:
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, [])) if hasattr(signal, "pthread_sigmask") else None
 
 
-def _restore_blocked(before: set[signal.Signals] | None) -> None:
+def _restore_blocked(before: set[int] | None) -> None:
     if before is not None and _blocked() != before:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
