@@ -36,6 +36,7 @@ CHECKS = {
     "again": "evaluation_is_deterministic",
     "learns": "loss_decreases_on_separable_data",
 }
+SOUND = "passed"
 SEEN: list[Any] = []
 LOCK = threading.Lock()
 
@@ -53,11 +54,17 @@ KINDS: dict[str, dict[str, Hostile]] = {"survived": {}, "endless": {}, "deadly":
 
 
 def hostile(always: str = "", *, kind: str = "survived", **verdicts: str) -> Callable[[Any], Any]:
-    """Declare a model; ``always`` is the verdict of the checks that are not named."""
+    """Declare a model; ``always`` is the verdict of the checks that are not named.
+
+    A model that changes the process, and is sound, is run by one check; so is one that ends the process.
+    """
 
     def declare(factory: Any) -> Any:
         name = getattr(factory, "__name__", "") or type(factory).__name__
         wanted = {check: verdicts.get(short, always) for short, check in CHECKS.items()}
+        if kind == "deadly" or ("change" in vars(factory) and set(wanted.values()) == {SOUND}):
+            # One forward pass is all it takes.
+            wanted = {CHECKS["shape"]: always}
         KINDS[kind][name] = Hostile(name, factory, wanted)
         return factory
 
@@ -68,9 +75,6 @@ def register(kind: str) -> None:
     """Register all models of a kind."""
     for entry in KINDS[kind].values():
         pytest_logits.register(entry.factory, name=entry.name, input_shape=(4,), num_classes=2)
-
-
-SOUND = "passed"
 
 
 class Net(nn.Module):
