@@ -13,8 +13,10 @@ from pytest_logits.controls import Control
 from pytest_logits.finding import Result, counted, listed
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.items import LogitItem
+from pytest_logits.limits import Limit
 from pytest_logits.model import ModelSpec
 from pytest_logits.planting import plants
+from pytest_logits.report import escaped
 from pytest_logits.settings import Settings
 from pytest_logits.subjects import Subjects
 
@@ -37,7 +39,7 @@ class ControlItem(LogitItem):
         rows.append(("rerun", result.reproduce))
         width = max(len(label) for label, _ in rows)
         title = f"{fault_of(result.check)}, planted in {self.model}, is not caught"
-        return "\n".join([title, "", *(f"  {label:<{width}}  {text}" for label, text in rows)])
+        return escaped("\n".join([title, "", *(f"  {label:<{width}}  {text}" for label, text in rows)]))
 
 
 def control_record(result: Result, words: str) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def control_items(
     subjects: Subjects,
     options: tuple[str, ...],
     strict: bool,
+    limit: Limit,
 ) -> Iterator[ControlItem]:
     """An item for every fault that can be planted in some model."""
     for cause, plant in plants().items():
@@ -93,6 +96,7 @@ def control_items(
             spec=spec,
             options=(*options, "--logit-controls"),
             strict=strict,
+            limit=limit,
         )
 
 

@@ -1,43 +1,34 @@
-"""Leave the process as it was found: random states, grad mode, default dtype, threads."""
+"""Leave the process as it was found: what torch, numpy and Python hold for all code, as the lists of KEPT say."""
 
 from __future__ import annotations
 
 import random
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
+
+from pytest_logits import python_state, torch_state
+
+# The last is put back first. Torch's own functions may import something, so Python comes before them.
+KEPT = (python_state.WARNINGS, *torch_state.KEPT, *python_state.KEPT)
 
 
 @contextmanager
 def preserved_state() -> Iterator[None]:
-    """Restore, however the block ends, the random states of torch, numpy and ``random``, and torch's global modes.
+    """Put back, however the block ends, every part of ``KEPT``. Inside, gradients are on.
 
-    numpy is touched only if something else has imported it already.
+    Not kept are code that is patched, what is imported, what threads and processes do that still run, and resources
+    such as open files.
     """
-    numpy = sys.modules.get("numpy")
-    python_state = random.getstate()
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    cpu_state = torch.random.get_rng_state()
-    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    grad_enabled = torch.is_grad_enabled()
-    default_dtype = torch.get_default_dtype()
-    threads = torch.get_num_threads()
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        torch.set_grad_enabled(grad_enabled)
-        torch.set_default_dtype(default_dtype)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        torch.random.set_rng_state(cpu_state)
-        if cuda_states is not None:
-            torch.cuda.set_rng_state_all(cuda_states)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
-        random.setstate(python_state)
+    with ExitStack() as stack:
+        for part in KEPT:
+            stack.callback(part.restore, part.read())
+        stack.callback(warnings.simplefilter, "ignore")
+        stack.enter_context(torch.enable_grad())
+        yield
 
 
 @contextmanager

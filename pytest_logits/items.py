@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-import pytest_logits
 from pytest_logits.check_registry import Check
 from pytest_logits.expected import Expected
 from pytest_logits.finding import LogitFailure, Passes, Result, Verdict
 from pytest_logits.junit import properties_of
+from pytest_logits.limits import Limit
 from pytest_logits.model import Spec
-from pytest_logits.report import failure_text, skip_reason
+from pytest_logits.raised import said, users_frames
+from pytest_logits.report import escaped, failure_text, skip_reason
 from pytest_logits.runner import reproduce, run_check
 from pytest_logits.screen import screen_of
 from pytest_logits.settings import Settings
 
-OURS = Path(pytest_logits.__file__).parent
 SKIPPED = ("inconclusive", "not_applicable")
 
 
@@ -44,6 +44,7 @@ class LogitItem(pytest.Item):
         spec: Spec | None = None,
         options: tuple[str, ...] = (),
         strict: bool = False,
+        limit: Limit | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,6 +56,7 @@ class LogitItem(pytest.Item):
         self.spec = spec
         self.options = options
         self.strict = strict
+        self.limit = limit
         self.expected = expected
         self.add_marker("logit_checks")
         # Torch says so once wherever numpy is not installed; no check needs it.
@@ -79,6 +81,7 @@ class LogitItem(pytest.Item):
             nodeid=self.nodeid,
             root=self.config.rootpath,
             rerun=reproduce(self._pasteable_id(), self.settings, self.options),
+            limit=self.limit,
         )
         self.result = run.result
         self.user_properties += properties_of(run.result)
@@ -109,17 +112,29 @@ class LogitItem(pytest.Item):
         """The finding as it is; an exception of the model's with the frames that are the user's."""
         if isinstance(excinfo.value, LogitFailure):
             return str(excinfo.value)
-        ours = [i for i, entry in enumerate(excinfo.traceback) if Path(str(entry.path)).is_relative_to(OURS)]
-        theirs = excinfo.traceback[ours[-1] + 1 :] if ours else excinfo.traceback
-        if not theirs:
-            return f"{type(excinfo.value).__name__}: {excinfo.value}"
-        excinfo.traceback = theirs
-        return super().repr_failure(excinfo, style)
+        frames = users_frames([str(entry.path) for entry in excinfo.traceback])
+        if not frames:
+            return escaped(said(excinfo.value))
+        if not self.config.getoption("fulltrace"):
+            excinfo.traceback = type(excinfo.traceback)([excinfo.traceback[i] for i in frames])
+        return _escape(super().repr_failure(excinfo, style))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the model was registered, and which model and check this is."""
         line = self.spec.line - 1 if self.spec is not None else None
         return self.path, line, f"{self.model}::{self.check.name}"
+
+
+def _escape(shown: Any) -> Any:
+    """pytest's text of an exception, with control characters as escapes: a part of it is what the model says."""
+    if isinstance(shown, str):
+        return escaped(shown)
+    for traceback, crash, *_ in getattr(shown, "chain", [(shown.reprtraceback, shown.reprcrash)]):
+        if crash is not None:
+            crash.message = escaped(crash.message)
+        for entry in traceback.reprentries:
+            entry.lines[:] = [escaped(line) for line in entry.lines]
+    return shown
 
 
 class ModelCollector(pytest.Collector):

@@ -240,7 +240,7 @@ class LearningRun:
             if optimizer is None or not loss.requires_grad:
                 break
             # What has not been given its first steps has not been seen to have no gradient.
-            if step >= SILENT_STEPS and time.monotonic() > self._deadline:
+            if (trace.gradient or step >= SILENT_STEPS) and time.monotonic() > self._deadline:
                 trace.cut = True
                 break
             optimizer.zero_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,14 @@ import pytest
 
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
-from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.settings import (
+    DEFAULT_DEVICE,
+    DEFAULT_PROFILE,
+    DEFAULT_SEED,
+    DEFAULT_TIMEOUT,
+    PROFILES,
+    Settings,
+)
 
 # The companions of --logit-model, and the arguments of register() that they give.
 COMPANIONS = {"input_shape": "input_shape", "classes": "num_classes"}
@@ -46,7 +54,7 @@ _LOADED = pytest.StashKey[Models]()
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """The session's seed and profile.
+    """The session's seed, profile and time limit.
 
     Raises:
         pytest.UsageError: one of them is not known.
@@ -56,6 +64,7 @@ def settings_of(config: pytest.Config) -> Settings:
         profile=PROFILES[_profile(config)],
         threads=_threads(config),
         device=_device(config),
+        timeout=_timeout(config),
     )
 
 
@@ -134,6 +143,17 @@ def _threads(config: pytest.Config) -> int | None:
         return None
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, processors // workers)
+
+
+def _timeout(config: pytest.Config) -> float:
+    text = text_of(config, "timeout") or f"{DEFAULT_TIMEOUT:g}"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise pytest.UsageError(f"--logit-timeout: {text!r} is no number of seconds; 0 is for as long as it takes")
+    return seconds
 
 
 def _profile(config: pytest.Config) -> str:

@@ -14,6 +14,7 @@ import pytest
 from pytest_logits.check_registry import Check, all_checks
 from pytest_logits.classifier import Classifier
 from pytest_logits.finding import LogitFailure, Result
+from pytest_logits.limits import Limit
 from pytest_logits.model import ModelSpec, RegistrationError, caller, make_spec, require_known_checks
 from pytest_logits.report import failure_text, skip_reason
 from pytest_logits.runner import decide, run_check
@@ -26,8 +27,9 @@ from pytest_logits.subjects import Subjects
 class CheckOfTest:
     """A check as a parametrized test gets it, to be called with the classifier."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Check, limit: Limit) -> None:
         self._check = check
+        self._limit = limit
         self.name = check.name
 
     def __repr__(self) -> str:
@@ -51,6 +53,7 @@ class CheckOfTest:
             nodeid=f"{subject.name}::{self.name}",
             root=Path.cwd(),
             rerun="",
+            limit=self._limit,
         )
         if run.error is not None:
             raise run.error
@@ -118,11 +121,13 @@ def parameters(
     subjects, made = Subjects(settings), []
     for spec in specs:
         require_known_checks(spec, known)
-        classifier = Classifier(functools.partial(subjects.of, spec))
+        classifier, limit = Classifier(functools.partial(subjects.of, spec)), Limit(settings.timeout)
         for check in checks:
             reason = spec.expected_failures.get(check.name)
             marks = []
             if reason is not None:
                 marks.append(pytest.mark.xfail(reason=reason, raises=LogitFailure, strict=True))
-            made.append(pytest.param(classifier, CheckOfTest(check), id=f"{spec.name}-{check.name}", marks=marks))
+            made.append(
+                pytest.param(classifier, CheckOfTest(check, limit), id=f"{spec.name}-{check.name}", marks=marks)
+            )
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import textwrap
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def failure_text(result: Result, *, width: int = 100, blocks: bool = True) -> st
     else:
         rows.append(("intended?", f'declare it: expected_failures={{"{result.check}": "the reason"}}'))
     title += f" at {place.file}:{place.line}" if place is not None else f" in {result.model}"
-    return "\n".join([title, "", *(line for label, text in rows if text for line in _row(label, text, width))])
+    lines = [title, "", *(line for label, text in rows if text for line in _row(label, text, width))]
+    return escaped("\n".join(lines))
 
 
 def crash_text(result: Result, *, width: int = 100) -> str:
@@ -57,7 +59,24 @@ def skip_reason(result: Result) -> str:
     """Why a check that does not decide or apply is skipped, in one line."""
     verdict = result.verdict
     expected = f"; expected {verdict.expected}" if verdict.expected else ""
-    return f"{result.outcome.replace('_', ' ')}: {verdict.measured}{expected}"
+    return escaped(f"{result.outcome.replace('_', ' ')}: {verdict.measured}{expected}")
+
+
+def escaped(text: str) -> str:
+    """Control characters as escapes, ``\\x1b``: what a model says must not steer the terminal.
+
+    Line ends and tabs stay. Marks that turn the direction of writing are escaped too, and lone surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    if character in "\n\t":
+        return False
+    turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    return turns or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def _curve_rows(verdict: Verdict, width: int, blocks: bool) -> list[tuple[str, str]]:

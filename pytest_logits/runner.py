@@ -13,9 +13,11 @@ from pytest_logits.check_registry import Check
 from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
+from pytest_logits.limits import Limit, OutOfTime
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.own_verdicts import own_verdict
 from pytest_logits.placing import full_precision
+from pytest_logits.raised import is_raised_by_hand, raised_at, said
 from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, Settings
 from pytest_logits.subject import Subject
 
@@ -37,6 +39,7 @@ def run_check(
     nodeid: str,
     root: Path,
     rerun: str,
+    limit: Limit | None = None,
 ) -> Run:
     """``verdict_of()`` with the process left as it was. An exception becomes the outcome ``error``, never a verdict.
 
@@ -48,18 +51,23 @@ def run_check(
         nodeid: the item's id.
         root: locations are given relative to this folder.
         rerun: what to type to run this check again.
+        limit: how long the checks of this model may take; without one, for ever.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, or what cannot be told from it.
     """
-    before, started = passes(), time.perf_counter()
+    spent, started = Passes(), time.perf_counter()
     error: BaseException | None = None
     try:
-        with preserved_state():
-            verdict = verdict_of()
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
+        with preserved_state(), (limit or Limit()).of(check.name):
+            before = passes()
+            try:
+                verdict = verdict_of()
+            finally:
+                spent = passes() - before
     except BaseException as raised:
         # The model's own mistakes come through here, sys.exit() among them; whoever asked shows their traceback.
-        error = raised
-        verdict = Verdict(outcome="error", measured=f"{type(raised).__name__}: {raised}")
+        error, verdict = _error(raised)
     if verdict.location is not None:
         file = relative(verdict.location.file, root)
         verdict = replace(verdict, location=replace(verdict.location, file=file))
@@ -71,11 +79,27 @@ def run_check(
         claim=check.claim,
         verdict=verdict,
         fix=cause(verdict.cause).fix if verdict.cause else "",
-        passes=passes() - before,
+        passes=spent,
         seconds=time.perf_counter() - started,
         reproduce=rerun,
     )
     return Run(result, error)
+
+
+def _error(raised: BaseException) -> tuple[BaseException, Verdict]:
+    """What to raise in its place, and the verdict ``error`` with the exception's words and the user's line."""
+    place, words, shown = raised_at(raised), said(raised), raised
+    if isinstance(raised, OutOfTime):
+        what, why = raised.args
+        where = f" at {Path(place.file).name}:{place.line} {place.note}" if place is not None else ""
+        words = f"{what}{where}{why}"
+        shown = TimeoutError(words)
+    elif isinstance(raised, KeyboardInterrupt):
+        if not is_raised_by_hand(raised):
+            raise raised
+        # pytest would end the session for the thing itself.
+        shown = RuntimeError(words)
+    return shown.with_traceback(raised.__traceback__), Verdict(outcome="error", measured=words, location=place)
 
 
 def decide(check: Check, subject: Subject | LossSubject) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
+from pytest_logits.limits import Limit, lift
 from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
 from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.parallel import Parallel
 from pytest_logits.progress import Progress
-from pytest_logits.report import write_whole
+from pytest_logits.report import escaped, write_whole
 from pytest_logits.report_card import extra
 from pytest_logits.report_formats import refusal, report_text
 from pytest_logits.report_json import report_of
@@ -66,6 +68,7 @@ class LogitSession:
         self.started = time.perf_counter()
         self.generated_only = False
         self.subjects = Subjects(self.settings)
+        self._limits: defaultdict[int, Limit] = defaultdict(lambda: Limit(self.settings.timeout))
         self._in_files: set[Path] = set()
         if hasattr(config.option, "numprocesses"):
             config.pluginmanager.register(Parallel(config, self.settings), "logits-parallel")
@@ -92,6 +95,7 @@ class LogitSession:
                 spec=spec,
                 options=self._options_for(spec),
                 strict=self.strict,
+                limit=self._limits[id(spec)],
             )
         if self.with_controls and isinstance(spec, ModelSpec):
             yield from control_items(
@@ -102,6 +106,7 @@ class LogitSession:
                 subjects=self.subjects,
                 options=self._options_for(spec),
                 strict=self.strict,
+                limit=self._limits[id(spec)],
             )
 
     def _decide(self, check: Check, spec: Spec) -> Verdict:
@@ -231,6 +236,10 @@ class LogitSession:
 
     # Results
 
+    def pytest_enter_pdb(self) -> None:
+        """Whoever looks at a model with a debugger has all the time."""
+        lift()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -309,7 +318,7 @@ class LogitSession:
         if self.with_controls and (self.controls or self.records):
             terminalreporter.section("logit controls")
             for line in told(self.controls.values(), self.records.values()):
-                terminalreporter.line(line)
+                terminalreporter.line(escaped(line))
 
     def _summary(self) -> Summary:
         records = sorted(self.records.values(), key=lambda record: str(record["nodeid"]))

@@ -89,6 +89,9 @@ PROFILES: Mapping[str, Profile] = {
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
 DEFAULT_DEVICE = "cpu"
+# Seconds for one check in a pytest session. All checks of the slowest of 353 real models take 32.3 together, see
+# docs/real-models.md.
+DEFAULT_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +99,14 @@ class Settings:
     """What every check of a session shares.
 
     At most ``threads`` threads compute; None: as many as torch is set to. ``device`` is where models and losses run, as
-    torch.device names it.
+    torch.device names it. ``timeout`` is in seconds for one check, 0 for no limit.
     """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
     threads: int | None = None
     device: str = DEFAULT_DEVICE
+    timeout: float = 0.0
 
 
 def derive_seed(seed: int, *labels: str) -> int:

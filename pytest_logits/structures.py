@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -22,6 +23,15 @@ def find_logits(output: Any) -> Any:
     if dataclasses.is_dataclass(output):
         return next((v for f in dataclasses.fields(output) if isinstance(v := getattr(output, f.name), Tensor)), None)
     return output
+
+
+def no_scores(found: Tensor) -> str:
+    """What a tensor is that holds no numbers to look at, or no floats; "" for scores."""
+    if found.is_meta:
+        return "a tensor on the meta device"
+    if found.layout != torch.strided:
+        return "a sparse tensor"
+    return "" if found.is_floating_point() else f"a {found.dtype} tensor"
 
 
 def called(model: Callable[..., Any], inputs: Any) -> Any:

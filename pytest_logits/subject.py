@@ -20,7 +20,7 @@ from pytest_logits.placing import CPU, placed, running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
-from pytest_logits.structures import called, find_logits, index_rows, replaced
+from pytest_logits.structures import called, find_logits, index_rows, no_scores, replaced
 
 T = TypeVar("T")
 
@@ -89,10 +89,10 @@ class Subject(Feeding):
             SubjectError: no tensor of floats is found there.
         """
         found = self.spec.logits(output) if self.spec.logits is not None else find_logits(output)
-        if not isinstance(found, Tensor) or not found.is_floating_point():
+        if not isinstance(found, Tensor) or no_scores(found):
             own = self.spec.logits is not None
             what, hint = ("logits=", "") if own else ("the model", "; pass logits= to say where the scores are")
-            kind = f"a {found.dtype} tensor" if isinstance(found, Tensor) else type(found if own else output).__name__
+            kind = no_scores(found) if isinstance(found, Tensor) else type(found if own else output).__name__
             raise SubjectError(
                 f"{what} of {self.name!r} must give a floating-point tensor of scores; it gave {kind}{hint}"
             )

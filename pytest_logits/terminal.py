@@ -13,7 +13,7 @@ from pytest_logits.finding import counted
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.matrix import Line, reasons, table
 from pytest_logits.options import ByOption
-from pytest_logits.report import LABEL
+from pytest_logits.report import LABEL, escaped
 
 GENERATED_ID = f"logits::{GENERATED}"
 MARKUP: Mapping[str, dict[str, bool]] = {
@@ -119,17 +119,17 @@ def tell(reporter: pytest.TerminalReporter, summary: Summary, *, width: int, eve
 
 def _wrapped(reporter: pytest.TerminalReporter, text: str, width: int) -> None:
     for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
-        reporter.line(line)
+        reporter.line(escaped(line))
 
 
 def _copied(reporter: pytest.TerminalReporter, lines: Iterable[str]) -> None:
     """Lines to be copied: indented, never wrapped."""
     for line in lines:
-        reporter.line(f"    {line}")
+        reporter.line(escaped(f"    {line}"))
 
 
 def _write(reporter: pytest.TerminalReporter, lines: Iterable[Line]) -> None:
     for line in lines:
         for piece in line:
-            reporter.write(piece.text, **MARKUP.get(piece.outcome, {}))
+            reporter.write(escaped(piece.text), **MARKUP.get(piece.outcome, {}))
         reporter.line("")

@@ -79,3 +79,23 @@ def test_what_the_plugin_loads_when_unused_imports_nothing_heavy():
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         assert tops & heavy == set(), name
+
+
+# What reads objects from bytes, runs text as code, or speaks to a network.
+UNWANTED_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "socket", "urllib", "http", "requests", "ssl"}
+UNWANTED_CALLS = {"eval", "exec", "torch.load", "torch.hub.load", "compile"}
+
+
+@pytest.mark.parametrize("path", sorted(files()), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_nothing_is_unpickled_run_as_code_or_fetched(path: Path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported, called = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Call):
+            called.add(ast.unparse(node.func))
+    assert imported & UNWANTED_MODULES == set()
+    assert called & UNWANTED_CALLS == set()

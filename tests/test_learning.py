@@ -265,3 +265,9 @@ def test_evidence_tells_all_traces():
     assert evidence["loss_curve"] == [round(value, 6) for value in thinned(run.best.losses)]
     assert round(evidence["floors"]["simplex"], 4) == 3.6222
     assert "nonnegative" not in evidence["floors"]
+
+
+def test_a_run_that_is_out_of_time_before_its_first_step_still_sees_the_gradient(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(learning, "SECONDS", -1.0)
+    (trace,) = LearningRun(subject_of(lambda: sound.MLP(3))).traces
+    assert (trace.cut, trace.gradient, len(trace.losses)) == (True, True, 2)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,19 @@ from pytest_logits.finding import Verdict
 
 SHAPE = "output_shape_is_stable"
 HEAVY = ("torch", "numpy", "hypothesis")
-OPTIONS = ("checks", "strict", "seed", "profile", "input_shape", "classes", "select", "ignore", "model", "report")
+OPTIONS = (
+    "checks",
+    "strict",
+    "seed",
+    "profile",
+    "timeout",
+    "input_shape",
+    "classes",
+    "select",
+    "ignore",
+    "model",
+    "report",
+)
 LAZY_CONFTEST = """
     import pytest_logits
 
@@ -165,6 +178,12 @@ def test_ini_logit_seed_is_the_seed(net: pytest.Pytester):
     net.runpytest_inprocess("--logit-checks", "--co").stdout.fnmatch_lines("logit-checks: *, seed 7, *")
 
 
+def test_ini_logit_timeout_is_the_limit_of_each_check(net: pytest.Pytester, decides: Callable[..., None]):
+    decides(SHAPE, lambda subject: time.sleep(1e6))
+    net.makeini(f"[pytest]\nlogit_timeout = 0.05\nlogit_select = {SHAPE}")
+    net.runpytest_inprocess("--logit-checks").stdout.fnmatch_lines("*TimeoutError: did not finish in 0.05 s*")
+
+
 def test_ini_logit_profile_is_the_profile(net: pytest.Pytester):
     net.makeini("[pytest]\nlogit_profile = quick")
     net.runpytest_inprocess("--logit-checks", "--co").stdout.fnmatch_lines("logit-checks: *, profile quick")
@@ -263,6 +282,9 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
     [
         (["--logit-explain", "outputs_are_logit"], "no such check or cause; did you mean 'outputs_are_logits'?"),
         (["--logit-checks", "--logit-seed=1.5"], "--logit-seed: '1.5' is no integer"),
+        (["--logit-checks", "--logit-timeout=soon"], "--logit-timeout: 'soon' is no number of seconds"),
+        (["--logit-checks", "--logit-timeout=-1"], "--logit-timeout: '-1' is no number of seconds"),
+        (["--logit-checks", "--logit-timeout=inf"], "--logit-timeout: 'inf' is no number of seconds"),
         (["--logit-checks", "--logit-profile=stanard"], "'stanard' is not known; did you mean 'standard'?"),
         (["--logit-checks", "--logit-select=output"], "'output' is neither a check nor a tag; did you mean 'outputs'?"),
         (["--logit-checks", "--logit-ignore=learn"], "'learn' is neither a check nor a tag; did you mean 'learning'?"),

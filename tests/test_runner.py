@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytest_logits import runner
 from pytest_logits.causes import cause
 from pytest_logits.check_registry import Check
 from pytest_logits.finding import Location, Passes, Verdict, passed
+from pytest_logits.limits import Limit
 from pytest_logits.model import make_spec
 from pytest_logits.runner import Run, relative, reproduce, run_check
 from pytest_logits.settings import PROFILES, Settings
@@ -54,11 +56,48 @@ def test_an_exception_is_an_error_and_no_verdict(error: BaseException):
 
 
 def test_an_interrupt_is_not_swallowed():
-    def raises() -> Verdict:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(raises)
+        run(lambda: signal.raise_signal(signal.SIGINT))
+
+
+def test_an_interrupt_that_the_model_raises_is_an_error():
+    def raises() -> Verdict:
+        raise KeyboardInterrupt("mine")
+
+    made = run(raises)
+    assert (made.result.outcome, made.result.verdict.measured) == ("error", "KeyboardInterrupt: mine")
+    assert isinstance(made.error, RuntimeError)
+
+
+def test_an_error_has_the_users_line():
+    def raises() -> Verdict:
+        raise ZeroDivisionError
+
+    place = run(raises, root=Path(__file__).parent).result.verdict.location
+    assert place is not None
+    assert (place.file, place.note) == (Path(__file__).name, "in raises")
+
+
+def test_what_does_not_finish_is_an_error_with_the_users_line():
+    def spins() -> Verdict:
+        while True:
+            pass
+
+    made = run(spins, limit=Limit(0.05))
+    lines = [spins.__code__.co_firstlineno + 1, spins.__code__.co_firstlineno + 2]
+    words = [f"did not finish in 0.05 s at test_runner.py:{line} in spins" for line in lines]
+    assert made.result.outcome == "error"
+    assert made.result.verdict.measured in words
+    assert isinstance(made.error, TimeoutError)
+
+
+def test_passes_that_cannot_be_counted_are_an_error():
+    """A loss that cannot be made raises where its passes are asked for."""
+
+    def passes() -> Passes:
+        raise ZeroDivisionError("mine")
+
+    assert run(lambda: passed("m"), passes=passes).result.verdict.measured == "ZeroDivisionError: mine"
 
 
 @pytest.mark.parametrize("fails", [False, True])

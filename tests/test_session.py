@@ -677,7 +677,8 @@ def test_a_factory_that_skips_is_recorded_with_its_reason(pytester: pytest.Pytes
 
 
 def test_an_interruption_in_the_model_ends_the_session(pytester: pytest.Pytester):
-    pytester.makeconftest(RAISING.replace('KeyError("my own mistake")', "KeyboardInterrupt"))
+    interrupt = "__import__('signal').raise_signal(2)"
+    pytester.makeconftest(RAISING.replace('raise KeyError("my own mistake")', interrupt))
     assert run_interrupted(pytester).ret == pytest.ExitCode.INTERRUPTED
 
 

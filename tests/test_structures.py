@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_logits.structures import find_logits, index_rows, mapped, replaced, tensors_in
+from pytest_logits.structures import find_logits, index_rows, mapped, no_scores, replaced, tensors_in
 
 LIKE = torch.zeros(4, 3)
 NEW = torch.arange(6.0).view(2, 3)
@@ -165,3 +165,19 @@ def test_features_in_fields_stay():
     made = replaced(namedtuple("Pair", ["logits", "features"])(LIKE, AUXILIARY), LIKE, NEW)
     assert is_new(made.logits)
     assert made.features is AUXILIARY
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        (LIKE, ""),
+        (LIKE.bfloat16(), ""),
+        (LABELS, "a torch.int64 tensor"),
+        (LIKE.to(torch.complex64), "a torch.complex64 tensor"),
+        (LIKE.to_sparse(), "a sparse tensor"),
+        (LIKE.to("meta"), "a tensor on the meta device"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_holds_no_scores_is_told(found: Tensor, kind: str):
+    assert no_scores(found) == kind
