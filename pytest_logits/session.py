@@ -22,7 +22,8 @@ from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, ne
 from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, words
 from pytest_logits.progress import Progress
-from pytest_logits.report import json_report, write_whole
+from pytest_logits.report import json_report
+from pytest_logits.report_files import ReportFiles
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
 from pytest_logits.subjects import Subjects
@@ -49,7 +50,9 @@ class LogitSession:
         except ValueError as error:
             raise pytest.UsageError(f"--logit-select/--logit-ignore: {error}") from None
         self.known = frozenset(c.name for c in all_checks())
-        self.reports = [_report_path(config, text) for text in list_of(config, "report")]
+        reports = [_report_path(config, text) for text in list_of(config, "report")]
+        quiet = hasattr(config, "workerinput") or config.option.collectonly
+        self.report_files = ReportFiles(config, () if quiet else reports, self._report_text)
         self.records: dict[str, dict[str, Any]] = {}
         self.controls: dict[str, dict[str, Any]] = {}
         self.progress = Progress(config)
@@ -282,21 +285,34 @@ class LogitSession:
             for (check, measured), names in alike.items():
                 terminalreporter.line(f"{title}: {check} on {', '.join(names)}: {measured}")
 
+    # Reports
+
+    def pytest_sessionstart(self) -> None:
+        """From here on a signal that ends the session leaves what it has finished."""
+        self.report_files.open()
+
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the reports, on the controller only."""
-        if hasattr(self.config, "workerinput") or self.config.option.collectonly:
-            return
-        for path in self.reports:
-            text = json_report(
-                self.records.values(),
-                controls=self.controls.values() if self.with_controls else None,
-                torch_version=torch.__version__,
-                seed=self.settings.seed,
-                profile=self.settings.profile.name,
-                seconds=time.perf_counter() - self.started,
-            )
-            write_whole(path, text)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the reports, on the controller only. One that cannot be written is a failure, as pytest's own are."""
+        # A call that pytest refuses has run nothing; an older report stays.
+        written = exitstatus == pytest.ExitCode.USAGE_ERROR or self.report_files.write()
+        if not written and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """Leave signals as they were."""
+        self.report_files.close()
+
+    def _report_text(self, path: Path) -> str:
+        """The report that the ending of ``path`` asks for."""
+        return json_report(
+            self.records.values(),
+            controls=self.controls.values() if self.with_controls else None,
+            torch_version=torch.__version__,
+            seed=self.settings.seed,
+            profile=self.settings.profile.name,
+            seconds=time.perf_counter() - self.started,
+        )
 
 
 def _plural(count: int, noun: str) -> str:
