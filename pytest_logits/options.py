@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
+from pytest_logits.model import ModelSpec, RegistrationError, make_spec
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
 from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.told import nearest, one_paragraph, shown
 
 # What the command to run a model's item again needs beside its id, by the spec's identity.
 Words = Mapping[int, tuple[str, ...]]
@@ -29,22 +30,41 @@ def settings_of(config: pytest.Config) -> Settings:
     return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers)
 
 
+def source_of(config: pytest.Config, name: str) -> str:
+    """What a mistake in an option is told by: ``--logit-<name>`` where it is given, else the ini file's twin."""
+    if config.getoption(f"logit_{name}") is None:
+        return f"ini option logit_{name}"
+    return f"--logit-{name.replace('_', '-')}"
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
+    """What the ini file says.
+
+    Raises:
+        pytest.UsageError: it cannot be read as what the option is.
+    """
+    try:
+        return config.getini(f"logit_{name}")
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"ini option logit_{name}: {one_paragraph(error)}") from None
+
+
 def is_set(config: pytest.Config, name: str) -> bool:
     """Whether ``--logit-<name>`` is given, or its twin in the ini file is true."""
     given: bool | None = config.getoption(f"logit_{name}")
-    return bool(config.getini(f"logit_{name}") if given is None else given)
+    return bool(_ini(config, name) if given is None else given)
 
 
 def text_of(config: pytest.Config, name: str) -> str:
     """What ``--logit-<name>`` says, else the ini file."""
     given: str | None = config.getoption(f"logit_{name}")
-    return str(config.getini(f"logit_{name}")) if given is None else given
+    return str(_ini(config, name)) if given is None else given
 
 
 def list_of(config: pytest.Config, name: str) -> list[str]:
     """What all ``--logit-<name>`` say, else the ini file."""
     given: list[str] | None = config.getoption(f"logit_{name}")
-    return list(config.getini(f"logit_{name}")) if given is None else given
+    return list(_ini(config, name)) if given is None else given
 
 
 def words(lists: Iterable[str]) -> list[str]:
@@ -58,10 +78,10 @@ def load_modules(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: one cannot be imported, or registers something wrong.
     """
-    for module in config.getini("logit_models"):
+    for module in _ini(config, "models"):
         try:
             load_module(module, config.rootpath)
-        except RegistrationError as error:
+        except (RegistrationError, pytest.skip.Exception) as error:
             raise pytest.UsageError(f"ini option logit_models: {error}") from None
 
 
@@ -96,37 +116,48 @@ def _seed(config: pytest.Config) -> int:
     try:
         return int(text)
     except ValueError:
-        raise pytest.UsageError(f"--logit-seed: {text!r} is no integer") from None
+        raise pytest.UsageError(f"{source_of(config, 'seed')}: {shown(text)} is no integer") from None
 
 
 def _profile(config: pytest.Config) -> str:
     text = text_of(config, "profile") or DEFAULT_PROFILE
     if text not in PROFILES:
-        raise pytest.UsageError(f"--logit-profile: {text!r} is not known; {nearest(text, PROFILES)}")
+        said = f"{shown(text)} is not known; {nearest(text, PROFILES)}"
+        raise pytest.UsageError(f"{source_of(config, 'profile')}: {said}")
     return text
 
 
 def _spec_from_options(config: pytest.Config, reference: str) -> ModelSpec:
     """The model that ``--logit-model`` names, with shape and classes from its two companions."""
     arguments: dict[str, Any] = {}
+    where = f"{source_of(config, 'model')} {reference}"
     for option, argument in (("input_shape", "input_shape"), ("classes", "num_classes")):
         text = text_of(config, option)
-        flag = f"--logit-{option.replace('_', '-')}"
         if not text:
-            raise pytest.UsageError(f"--logit-model {reference} needs {flag}")
+            raise pytest.UsageError(f"{where} needs --logit-{option.replace('_', '-')}")
+        said = f"{source_of(config, option)}: {shown(text)} must be"
         try:
             numbers = tuple(int(part) for part in text.replace("x", ",").strip("(), ").split(","))
         except ValueError:
             numbers = ()
-        if option == "classes" and len(numbers) != 1:
-            raise pytest.UsageError(f"{flag}: {text!r} must be an integer, the number of classes")
-        if not numbers:
-            raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32")
+        if option == "classes" and (len(numbers) != 1 or numbers[0] < 1):
+            raise pytest.UsageError(f"{said} an integer of at least 1, the number of classes")
+        if not numbers or min(numbers) < 1:
+            raise pytest.UsageError(f"{said} positive integers, such as 3,32,32")
         arguments[argument] = numbers if option == "input_shape" else numbers[0]
-    factory = load_factory(reference, config.rootpath)
+    try:
+        factory = load_factory(reference, config.rootpath)
+        file, line = _place_of(factory, reference, config.rootpath)
+        return make_spec(factory, file=file, line=line, arguments=arguments)
+    except (RegistrationError, pytest.skip.Exception) as error:
+        raise pytest.UsageError(f"{where}: {error}") from None
+
+
+def _place_of(factory: Any, reference: str, rootpath: Path) -> tuple[Path, int]:
+    """Where the factory is written, else its module."""
     try:
         code = inspect.unwrap(factory)
-        file, line = Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
-    except (OSError, TypeError):
-        file, line = Path(sys.modules[reference.partition(":")[0]].__file__ or config.rootpath).resolve(), 1
-    return make_spec(factory, file=file, line=line, arguments=arguments)
+        return Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
+    except (OSError, TypeError, ValueError):
+        module = sys.modules[reference.partition(":")[0]]
+        return Path(getattr(module, "__file__", None) or rootpath).resolve(), 1

@@ -55,7 +55,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "logit_parametrize: what parametrize_with_checks leaves on a test (pytest-logits)"
     )
     wanted = config.getoption("logit_checks") or config.getoption("logit_controls")
-    if config.getini("logit_checks") if wanted is None else wanted:
+    if wanted is None:
+        try:
+            wanted = config.getini("logit_checks")
+        except (TypeError, ValueError) as error:
+            raise pytest.UsageError(f"ini option logit_checks: {error}; write true or false") from None
+    if wanted:
         from pytest_logits.session import LogitSession
 
         config.pluginmanager.register(LogitSession(config), "logits-session")

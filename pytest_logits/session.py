@@ -18,15 +18,16 @@ from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
-from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
+from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, require_known_checks
 from pytest_logits.model_registry import registered, require_pairs
-from pytest_logits.options import is_set, list_of, load_models, settings_of, words
+from pytest_logits.options import is_set, list_of, load_models, settings_of, source_of, words
 from pytest_logits.progress import Progress
 from pytest_logits.report import json_report
 from pytest_logits.report_files import ReportFiles
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
 from pytest_logits.subjects import Subjects
+from pytest_logits.told import nearest, shown
 
 GENERATED_ID = f"logits::{GENERATED}"
 # What the summary tells beside the counts.
@@ -48,7 +49,8 @@ class LogitSession:
                 select=words(list_of(config, "select")), ignore=words(list_of(config, "ignore"))
             )
         except ValueError as error:
-            raise pytest.UsageError(f"--logit-select/--logit-ignore: {error}") from None
+            option, _, said = str(error).partition(": ")
+            raise pytest.UsageError(f"{source_of(config, option)}: {said}") from None
         self.known = frozenset(c.name for c in all_checks())
         reports = [_report_path(config, text) for text in list_of(config, "report")]
         quiet = hasattr(config, "workerinput") or config.option.collectonly
@@ -320,11 +322,18 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _report_path(config: pytest.Config, text: str) -> Path:
-    path = Path(config.invocation_params.dir, text)
+    path, where = Path(config.invocation_params.dir, text), source_of(config, "report")
     if path.suffix != ".json":
-        raise pytest.UsageError(f"--logit-report: {text!r} must end in .json")
+        raise pytest.UsageError(f"{where}: {text!r} must end in .json")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        # Too long, with a NUL in it, behind a link to itself, or below what is no folder.
+        raise pytest.UsageError(f"{where}: {shown(text)} cannot be written: {error}") from None
     if path.is_dir():
-        raise pytest.UsageError(f"--logit-report: {text!r} is a folder")
+        raise pytest.UsageError(f"{where}: {text!r} is a folder")
     if not path.parent.is_dir():
-        raise pytest.UsageError(f"--logit-report: there is no folder {str(path.parent)!r} to write {path.name!r} to")
+        raise pytest.UsageError(f"{where}: there is no folder {str(path.parent)!r} to write {path.name!r} to")
     return path
