@@ -120,8 +120,10 @@ class Copies(ABC):
         """``train_step=``, or what the model's library does in a step."""
         return self.spec.train_step or self.convention.train_step
 
-    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
+    def scattered(self, amount: float, variant: int = 0, *, mirrored: bool = False) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
+
+        ``mirrored`` takes the same noise off: where a bias has decided everything, it now decides the other way.
 
         A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
         gain takes at least 1: noise of a lone number's own size would seldom change its sign.
@@ -133,7 +135,7 @@ class Copies(ABC):
                 if amount and p.is_floating_point():
                     size = float(p.detach().float().square().mean().sqrt())
                     size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
-                    noise = torch.randn(p.shape, generator=rng) * size * amount
+                    noise = torch.randn(p.shape, generator=rng) * size * (-amount if mirrored else amount)
                     p.add_(noise.to(p.dtype))
         return model
 
