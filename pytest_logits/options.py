@@ -143,7 +143,7 @@ def _spec_from_options(config: pytest.Config, reference: str) -> ModelSpec:
         if option == "classes" and (len(numbers) != 1 or numbers[0] < 1):
             raise pytest.UsageError(f"{said} an integer of at least 1, the number of classes")
         if not numbers or min(numbers) < 1:
-            raise pytest.UsageError(f"{said} positive integers, such as 3,32,32")
+            raise pytest.UsageError(f"{said} {'positive ' if numbers else ''}integers, such as 3,32,32")
         arguments[argument] = numbers if option == "input_shape" else numbers[0]
     try:
         factory = load_factory(reference, config.rootpath)

@@ -1,7 +1,7 @@
 """Drawn configurations, mostly wrong: each is taken, or refused in one paragraph that names the place.
 
-A hundred of each kind are drawn here, always the same ones. ``LOGIT_CONFIGURATIONS=10000`` draws as many; the tox
-environment stability does.
+Five hundred are drawn here, always the same ones. ``LOGIT_CONFIGURATIONS=10000`` draws as many; the tox environment
+stability does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from pytest_logits.model import (
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import PROFILES
 
-DRAWN = int(os.environ.get("LOGIT_CONFIGURATIONS", "100"))
+# Shared by the ten tests below.
+DRAWN = int(os.environ.get("LOGIT_CONFIGURATIONS", "500")) // 10
 # A paragraph: a place, a value in short and the names that are allowed.
 LONGEST = 4000
 CHOICES: Mapping[str, tuple[str, ...]] = {
