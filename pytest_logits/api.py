@@ -18,10 +18,11 @@ from pytest_logits.model import (
     make_spec,
     require_known_checks,
 )
+from pytest_logits.placing import device_of
 from pytest_logits.report import failure_text
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 from pytest_logits.subjects import Subjects
 from pytest_logits.told import kind, nearest, shown
 
@@ -69,6 +70,7 @@ def check_classifier(
     *,
     seed: int = DEFAULT_SEED,
     profile: str = DEFAULT_PROFILE,
+    device: str = DEFAULT_DEVICE,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     **arguments: Any,
@@ -79,19 +81,20 @@ def check_classifier(
         model_or_factory: an ``nn.Module``, which is copied and never changed, or a factory as for ``register``.
         seed: the seed that everything random is derived from.
         profile: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        device: where it runs, as torch.device names it.
         select: names or tags of the checks to run; by default all.
         ignore: names or tags of the checks to leave out.
         **arguments: the arguments of :func:`pytest_logits.register`.
 
     Raises:
-        RegistrationError: an argument is wrong, or profile, select or ignore name something unknown; says which, with
-            the caller's file and line.
+        RegistrationError: an argument is wrong, or profile, device, select or ignore name something unknown; says
+            which, with the caller's file and line.
     """
     __tracebackhide__ = True
     file, line = caller(1)
     if getattr(model_or_factory, "__name__", "") == "<lambda>":
         arguments = {"name": "model", **arguments}
-    settings = _settings(f"check_classifier ({file}:{line})", seed, profile)
+    settings = _settings(f"check_classifier ({file}:{line})", seed, profile, device)
     spec = make_spec(model_or_factory, file=file, line=line, arguments=arguments)
     return _report(spec, settings, "check_classifier", select=select, ignore=ignore)
 
@@ -102,6 +105,7 @@ def check_loss(
     *,
     seed: int = DEFAULT_SEED,
     profile: str = DEFAULT_PROFILE,
+    device: str = DEFAULT_DEVICE,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     **arguments: Any,
@@ -112,30 +116,37 @@ def check_loss(
         loss: ``(logits, targets) -> scalar or rows``, or a module, which is copied and never changed.
         seed: the seed that everything random is derived from.
         profile: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        device: where it runs, as torch.device names it.
         select: names or tags of the checks to run; by default all that look at losses.
         ignore: names or tags of the checks to leave out.
         **arguments: the arguments of :func:`pytest_logits.register_loss`.
 
     Raises:
-        RegistrationError: an argument is wrong, or profile, select or ignore name something unknown; says which, with
-            the caller's file and line.
+        RegistrationError: an argument is wrong, or profile, device, select or ignore name something unknown; says
+            which, with the caller's file and line.
     """
     __tracebackhide__ = True
     file, line = caller(1)
     if getattr(loss, "__name__", "") == "<lambda>":
         arguments = {"name": "loss", **arguments}
-    settings = _settings(f"check_loss ({file}:{line})", seed, profile)
+    settings = _settings(f"check_loss ({file}:{line})", seed, profile, device)
     spec = make_loss_spec(loss, file=file, line=line, arguments=arguments)
     return _report(spec, settings, "check_loss", select=select, ignore=ignore)
 
 
-def _settings(where: str, seed: Any, profile: Any) -> Settings:
+def _settings(where: str, seed: Any, profile: Any, device: Any) -> Settings:
     __tracebackhide__ = True
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise RegistrationError(f"{where}: seed= must be an integer; got {kind(seed)}")
     if not isinstance(profile, str) or profile not in PROFILES:
         raise RegistrationError(f"{where}: profile={shown(profile)} is not known; {nearest(profile, PROFILES)}")
-    return Settings(seed=seed, profile=PROFILES[profile])
+    if not isinstance(device, str):
+        raise RegistrationError(f"{where}: device= must be a device's name, such as 'cpu'; got {kind(device)}")
+    try:
+        device_of(device)
+    except ValueError as error:
+        raise RegistrationError(f"{where}: device={error}") from None
+    return Settings(seed=seed, profile=PROFILES[profile], device=device)
 
 
 def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[str], ignore: Iterable[str]) -> Report:
@@ -147,6 +158,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
         raise RegistrationError(f"{function} ({spec.file}:{spec.line}): {error}") from None
     subject = Subjects(settings).of(spec)
     kind, seed, profile = "loss" if isinstance(spec, LossSpec) else "model", settings.seed, settings.profile.name
+    place = "" if settings.device == DEFAULT_DEVICE else f", device={settings.device!r}"
     results = []
     for check in checks:
         if kind not in check.subjects:
@@ -158,7 +170,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
             model=subject.name,
             nodeid=f"{subject.name}::{check.name}",
             root=Path.cwd(),
-            rerun=f"{function}(..., select=[{check.name!r}], seed={seed}, profile={profile!r})",
+            rerun=f"{function}(..., select=[{check.name!r}], seed={seed}, profile={profile!r}{place})",
         )
         expected = OF_EXPECTED if check.name in spec.expected_failures else {}
         results.append(replace(run.result, outcome=expected.get(run.result.outcome, run.result.outcome)))

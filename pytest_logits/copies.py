@@ -18,6 +18,7 @@ from pytest_logits import data
 from pytest_logits.conventions import Convention, convention_of, is_net, module_of, special_tokens
 from pytest_logits.guard import seed_everything
 from pytest_logits.model import ModelSpec
+from pytest_logits.placing import CPU
 from pytest_logits.settings import Settings, derive_seed
 from pytest_logits.told import nearest
 
@@ -56,6 +57,11 @@ class Copies(ABC):
         self.settings = settings
         self.name = spec.name
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model and its loss run."""
+        return torch.device(self.settings.device)
+
     def seed(self, purpose: str) -> int:
         """The seed for one purpose."""
         return derive_seed(self.settings.seed, self.name, purpose)
@@ -91,7 +97,7 @@ class Copies(ABC):
             raise SubjectError(
                 f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(made).__name__}"
             )
-        return model
+        return model if self.device == CPU else model.to(self.device)
 
     @cached_property
     def _shared(self) -> Any:
@@ -136,7 +142,7 @@ class Copies(ABC):
                     size = float(p.detach().float().square().mean().sqrt())
                     size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
                     noise = torch.randn(p.shape, generator=rng) * size * (-amount if mirrored else amount)
-                    p.add_(noise.to(p.dtype))
+                    p.add_(noise.to(p))
         return model
 
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:

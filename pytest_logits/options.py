@@ -12,7 +12,7 @@ import pytest
 
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 from pytest_logits.told import nearest, one_paragraph, shown
 
 # What the command to run a model's item again needs beside its id, by the spec's identity.
@@ -27,7 +27,7 @@ def settings_of(config: pytest.Config) -> Settings:
         pytest.UsageError: one of them is not known.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers)
+    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers, device=_device(config))
 
 
 def source_of(config: pytest.Config, name: str) -> str:
@@ -124,6 +124,18 @@ def _profile(config: pytest.Config) -> str:
     if text not in PROFILES:
         said = f"{shown(text)} is not known; {nearest(text, PROFILES)}"
         raise pytest.UsageError(f"{source_of(config, 'profile')}: {said}")
+    return text
+
+
+def _device(config: pytest.Config) -> str:
+    text = text_of(config, "device") or DEFAULT_DEVICE
+    if text != DEFAULT_DEVICE:
+        from pytest_logits.placing import device_of
+
+        try:
+            device_of(text)
+        except ValueError as error:
+            raise pytest.UsageError(f"{source_of(config, 'device')}: {one_paragraph(error)}") from None
     return text
 
 

@@ -172,8 +172,8 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> None:
 CALLS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "register": (pytest_logits.register, ARGUMENTS),
     "register_loss": (pytest_logits.register_loss, LOSS_ARGUMENTS),
-    "check_classifier": (pytest_logits.check_classifier, (*ARGUMENTS, "seed", "profile", "select", "ignore")),
-    "check_loss": (pytest_logits.check_loss, (*LOSS_ARGUMENTS, "seed", "profile", "select", "ignore")),
+    "check_classifier": (pytest_logits.check_classifier, (*ARGUMENTS, "seed", "profile", "device", "select", "ignore")),
+    "check_loss": (pytest_logits.check_loss, (*LOSS_ARGUMENTS, "seed", "profile", "device", "select", "ignore")),
     "parametrize_with_checks": (pytest_logits.parametrize_with_checks, ARGUMENTS),
 }
 
@@ -334,6 +334,7 @@ def option_values() -> st.SearchStrategy[dict[str, Any]]:
         optional={
             "logit_seed": text | refused,
             "logit_profile": st.sampled_from(tuple(PROFILES)) | misspelt(tuple(PROFILES)) | text,
+            "logit_device": st.sampled_from(["cpu", "cuda:99", "cup", "meta", "mps:x"]) | text,
             "logit_input_shape": st.just("4") | text,
             "logit_classes": st.just("2") | text,
             "logit_select": st.lists(st.sampled_from(WORDS) | misspelt(WORDS) | text, max_size=2) | refused,
