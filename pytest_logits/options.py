@@ -45,7 +45,8 @@ def _ini(config: pytest.Config, name: str) -> Any:
     """
     try:
         return config.getini(f"logit_{name}")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, pytest.UsageError) as error:
+        # Which of them is a matter of pytest's version; none names the option.
         raise pytest.UsageError(f"ini option logit_{name}: {one_paragraph(error)}") from None
 
 

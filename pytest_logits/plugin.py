@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if wanted is None:
         try:
             wanted = config.getini("logit_checks")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, pytest.UsageError) as error:
             raise pytest.UsageError(f"ini option logit_checks: {error}; write true or false") from None
     if wanted:
         from pytest_logits.session import LogitSession

@@ -167,6 +167,12 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "selected_checks", lambda **words: selected_checks(**words) and ())
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is above no other test's."""
+    return tmp_path_factory.mktemp("configured")
+
+
 # In Python
 
 CALLS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
@@ -272,10 +278,8 @@ def table() -> st.SearchStrategy[str]:
 
 @drawn
 @given(text=st.lists(table(), min_size=1, max_size=2).map("\n".join) | st.text(max_size=30) | st.binary(max_size=10))
-def test_a_table_is_taken_or_refused_with_its_place(
-    text: str | bytes, tmp_path_factory: pytest.TempPathFactory, nets: None
-):
-    pyproject = tmp_path_factory.getbasetemp() / "pyproject.toml"
+def test_a_table_is_taken_or_refused_with_its_place(text: str | bytes, folder: Path, nets: None):
+    pyproject = folder / "pyproject.toml"
     pyproject.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     with model_registry.isolated():
         refusal(lambda: model_registry.add_from_pyproject(pyproject), str(pyproject), kinds=(RegistrationError,))
@@ -355,10 +359,8 @@ def on_the_command_line(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @drawn
 @given(given_=option_values().map(on_the_command_line), ini=option_values())
-def test_options_are_taken_or_refused_by_name(
-    given_: dict[str, Any], ini: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, nets: None
-):
-    config: Any = Config(given_, ini, tmp_path_factory.getbasetemp() / "empty")
+def test_options_are_taken_or_refused_by_name(given_: dict[str, Any], ini: dict[str, Any], folder: Path, nets: None):
+    config: Any = Config(given_, ini, folder / "empty")
 
     def read() -> None:
         options.settings_of(config)
