@@ -107,7 +107,7 @@ PLUGINS = (
     Beside("html", "pytest-html", (*PAGE, "--html=page.html", "--self-contained-html"), left=("page.html",)),
     Beside("sugar", "pytest-sugar", ("--force-sugar",)),
     Beside("asyncio", "pytest-asyncio", ("--asyncio-mode=auto",), {"test_async.py": ASYNC}),
-    Beside("benchmark", "pytest-benchmark", ("--benchmark-min-rounds=2",), {"test_bench.py": BENCH}),
+    Beside("benchmark", "pytest-benchmark", ("--benchmark-min-rounds=2",), {"test_bench.py": BENCH}, (".benchmarks",)),
     Beside("hypothesispytest", "hypothesis", ("--hypothesis-show-statistics", "--hypothesis-seed=7")),
     Beside("hypothesispytest", "hypothesis", ("--hypothesis-verbosity=debug", "--hypothesis-explain")),
     Beside("pytest_torch", "pytest-torch"),
