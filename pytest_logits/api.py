@@ -9,7 +9,15 @@ from typing import Any
 
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Outcome, Result
-from pytest_logits.model import LossSpec, Spec, caller, make_loss_spec, make_spec, nearest, require_known_checks
+from pytest_logits.model import (
+    LossSpec,
+    RegistrationError,
+    Spec,
+    caller,
+    make_loss_spec,
+    make_spec,
+    require_known_checks,
+)
 from pytest_logits.placing import device_of
 from pytest_logits.report import failure_text
 from pytest_logits.runner import decide, run_check
@@ -17,6 +25,7 @@ from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 from pytest_logits.sparkline import shows_blocks
 from pytest_logits.subjects import Subjects
+from pytest_logits.told import kind, nearest, shown
 
 # What becomes of the outcome of a check that is expected to fail; a verdict that does not decide stays what it is.
 OF_EXPECTED: Mapping[Outcome, Outcome] = {"failed": "xfailed", "passed": "xpassed"}
@@ -79,11 +88,13 @@ def check_classifier(
         **arguments: the arguments of :func:`pytest_logits.register`.
 
     Raises:
-        RegistrationError: an argument of ``register`` is wrong.
-        ValueError: profile, device, select or ignore name something unknown.
+        RegistrationError: an argument is wrong, or profile, device, select or ignore name something unknown; says
+            which, with the caller's file and line.
     """
-    settings = _settings(seed, profile, device)
-    spec = _declared(make_spec, model_or_factory, "model", arguments)
+    __tracebackhide__ = True
+    file, line = caller(1)
+    settings = _settings(f"check_classifier ({file}:{line})", seed, profile, device)
+    spec = _declared(make_spec, model_or_factory, "model", arguments, file=file, line=line)
     return _report(spec, settings, "check_classifier", select=select, ignore=ignore)
 
 
@@ -110,39 +121,53 @@ def check_loss(
         **arguments: the arguments of :func:`pytest_logits.register_loss`.
 
     Raises:
-        RegistrationError: an argument of ``register_loss`` is wrong.
-        ValueError: profile, device, select or ignore name something unknown.
+        RegistrationError: an argument is wrong, or profile, device, select or ignore name something unknown; says
+            which, with the caller's file and line.
     """
-    settings = _settings(seed, profile, device)
-    spec = _declared(make_loss_spec, loss, "loss", arguments)
+    __tracebackhide__ = True
+    file, line = caller(1)
+    settings = _settings(f"check_loss ({file}:{line})", seed, profile, device)
+    spec = _declared(make_loss_spec, loss, "loss", arguments, file=file, line=line)
     return _report(spec, settings, "check_loss", select=select, ignore=ignore)
 
 
-def _declared(make: Callable[..., Spec], what: Any, kind: str, arguments: Mapping[str, Any]) -> Spec:
+def _declared(
+    make: Callable[..., Spec], what: Any, called: str, arguments: Mapping[str, Any], *, file: Path, line: int
+) -> Spec:
     """The spec of a model or a loss, declared where the asking function was called; a lambda is named by its kind."""
-    file, line = caller(2)
+    __tracebackhide__ = True
     if getattr(what, "__name__", "") == "<lambda>":
-        arguments = {"name": kind, **arguments}
+        arguments = {"name": called, **arguments}
     return make(what, file=file, line=line, arguments=arguments)
 
 
-def _settings(seed: int, profile: str, device: str) -> Settings:
-    if profile not in PROFILES:
-        raise ValueError(f"profile={profile!r} is not known; {nearest(profile, PROFILES)}")
+def _settings(where: str, seed: Any, profile: Any, device: Any) -> Settings:
+    __tracebackhide__ = True
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise RegistrationError(f"{where}: seed= must be an integer; got {kind(seed)}")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise RegistrationError(f"{where}: profile={shown(profile)} is not known; {nearest(profile, PROFILES)}")
+    if not isinstance(device, str):
+        raise RegistrationError(f"{where}: device= must be a device's name, such as 'cpu'; got {kind(device)}")
     try:
         device_of(device)
     except ValueError as error:
-        raise ValueError(f"device={error}") from None
+        raise RegistrationError(f"{where}: device={error}") from None
     return Settings(seed=seed, profile=PROFILES[profile], device=device)
 
 
 def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[str], ignore: Iterable[str]) -> Report:
+    __tracebackhide__ = True
     require_known_checks(spec, [check.name for check in all_checks()])
+    try:
+        checks = selected_checks(select=select, ignore=ignore)
+    except ValueError as error:
+        raise RegistrationError(f"{function} ({spec.file}:{spec.line}): {error}") from None
     subject = Subjects(settings).of(spec)
     kind, seed, profile = "loss" if isinstance(spec, LossSpec) else "model", settings.seed, settings.profile.name
     place = "" if settings.device == DEFAULT_DEVICE else f", device={settings.device!r}"
     results = []
-    for check in selected_checks(select=select, ignore=ignore):
+    for check in checks:
         if kind not in check.subjects:
             continue
         run = run_check(

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.guard import preserved_state
-from pytest_logits.model import ARGUMENTS, RegistrationError, make_spec, nearest
+from pytest_logits.model import ARGUMENTS, RegistrationError, make_spec
 from pytest_logits.placing import CPU, placed
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
+from pytest_logits.told import nearest
 
 T = TypeVar("T")
 
@@ -126,6 +127,7 @@ def separable_batch_of(
     Raises:
         RegistrationError: an argument says nothing about inputs or labels, or is wrong.
     """
+    __tracebackhide__ = True
     for unknown in (name for name in arguments if name not in OF_BATCHES):
         raise RegistrationError(
             f"separable_batch ({file}:{line}): unknown argument {unknown!r}; {nearest(unknown, OF_BATCHES)}"

@@ -17,9 +17,10 @@ from torch.nn.parameter import is_lazy
 from pytest_logits import data
 from pytest_logits.conventions import Convention, convention_of, is_net, module_of, special_tokens
 from pytest_logits.guard import seed_everything
-from pytest_logits.model import ModelSpec, nearest
+from pytest_logits.model import ModelSpec
 from pytest_logits.placing import CPU
 from pytest_logits.settings import Settings, derive_seed
+from pytest_logits.told import nearest
 
 SMALL_MODEL = 1_000_000
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_logits.model import RegistrationError, Spec, nearest
+from pytest_logits.model import RegistrationError, Spec
+from pytest_logits.told import nearest
 from pytest_logits.model_registry import ours_in
 
 TABLE = "expected_failures"

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_logits.causes import cause, cause_names
 from pytest_logits.check_registry import all_checks
-from pytest_logits.model import nearest
+from pytest_logits.told import nearest
 
 
 def listing() -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_logits.api import Report
     from pytest_logits.classifier import Classifier
     from pytest_logits.model import ModelSpec
+    from pytest_logits.settings import Settings
 
 NO_MODEL = "no model is registered: register one in conftest.py with @pytest_logits.register(...)"
 
@@ -34,13 +35,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             nothing = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_MODEL))
             metafunc.parametrize("logit_classifier", [nothing], indirect=True, scope="function")
     for mark in metafunc.definition.iter_markers("logit_parametrize"):
-        from pytest_logits.options import settings_of
         from pytest_logits.parametrize import parameters
 
         try:
-            metafunc.parametrize(("classifier", "check"), parameters(settings_of(metafunc.config), **mark.kwargs))
+            metafunc.parametrize(("classifier", "check"), parameters(_settings(metafunc.config), **mark.kwargs))
         except ValueError as error:
-            pytest.fail(f"parametrize_with_checks: {error}", pytrace=False)
+            spec = mark.kwargs["specs"][0]
+            pytest.fail(f"parametrize_with_checks ({spec.file}:{spec.line}): {error}", pytrace=False)
 
 
 def _models_for(metafunc: pytest.Metafunc) -> list[ModelSpec]:
@@ -52,7 +53,10 @@ def _models_for(metafunc: pytest.Metafunc) -> list[ModelSpec]:
     from pytest_logits.options import load_models
 
     config = metafunc.config
-    by_option = load_models(config)
+    try:
+        by_option = load_models(config)
+    except pytest.UsageError as error:
+        pytest.fail(str(error), pytrace=False)
     named = [getattr(sys.modules.get(name), "__file__", None) for name in config.getini("logit_models")]
     whole = {Path(file).resolve() for file in named if file} | {metafunc.definition.path.resolve()}
     patterns = config.getini("python_files")
@@ -65,17 +69,26 @@ def _models_for(metafunc: pytest.Metafunc) -> list[ModelSpec]:
     return [spec for spec in registered_models() if is_known_to_every_test(spec)]
 
 
+def _settings(config: pytest.Config) -> Settings:
+    """The session's settings; what is wrong with them is the failure of whoever asks."""
+    from pytest_logits.options import settings_of
+
+    try:
+        return settings_of(config)
+    except pytest.UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def logit_classifier(request: pytest.FixtureRequest) -> Classifier:
     """A registered classifier, a ``pytest_logits.Classifier``; the test runs once for each registered model."""
     from pytest_logits.classifier import Classifier
-    from pytest_logits.options import settings_of
     from pytest_logits.subject import Subject
 
     spec = getattr(request, "param", None)
     if spec is None:
         pytest.fail("logit_classifier must be an argument of the test or of a fixture it uses", pytrace=False)
-    subject = Subject(spec, settings_of(request.config))
+    subject = Subject(spec, _settings(request.config))
     return Classifier(lambda: subject)
 
 
@@ -85,9 +98,8 @@ def check_classifier(pytestconfig: pytest.Config) -> Callable[..., Report]:
     import functools
 
     from pytest_logits import api
-    from pytest_logits.options import settings_of
 
-    settings = settings_of(pytestconfig)
+    settings = _settings(pytestconfig)
     return functools.partial(api.check_classifier, seed=settings.seed, profile=settings.profile.name)
 
 
@@ -101,11 +113,11 @@ def separable_batch(pytestconfig: pytest.Config) -> Callable[..., tuple[Any, Ten
     """
     from pytest_logits.classifier import separable_batch_of
     from pytest_logits.model import caller
-    from pytest_logits.options import settings_of
 
-    settings = settings_of(pytestconfig)
+    settings = _settings(pytestconfig)
 
     def separable_batch(**arguments: Any) -> tuple[Any, Tensor]:
+        __tracebackhide__ = True
         file, line = caller(1)
         return separable_batch_of(settings, arguments, file=file, line=line)
 
@@ -115,7 +127,6 @@ def separable_batch(pytestconfig: pytest.Config) -> Callable[..., tuple[Any, Ten
 @pytest.fixture
 def logit_seed(request: pytest.FixtureRequest) -> int:
     """A seed below 2**63 for this test, derived from the session's seed and the test's id."""
-    from pytest_logits.options import settings_of
     from pytest_logits.settings import derive_seed
 
-    return derive_seed(settings_of(request.config).seed, request.node.nodeid)
+    return derive_seed(_settings(request.config).seed, request.node.nodeid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 import sys
@@ -20,8 +21,11 @@ from pytest_logits.model import (
     caller,
     make_loss_spec,
     make_spec,
-    nearest,
 )
+from pytest_logits.told import LONGEST, kind, nearest, one_paragraph, shown
+
+# pytest leaves the frames of this module out: a mistake is told at the user's own line.
+__tracebackhide__ = True
 
 _registered: dict[tuple[Path, str], Spec] = {}
 
@@ -29,6 +33,9 @@ _registered: dict[tuple[Path, str], Spec] = {}
 KINDS = {"models": "model", "losses": "loss"}
 # What [tool.pytest-logits] may hold; expected.py reads the last.
 TABLES = (*KINDS, "expected_failures")
+TABLE = "pytest-logits"
+# What stands for no argument: None is what a factory that was called by mistake may have returned.
+_MISSING: Any = object()
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,7 +148,7 @@ def register(
     equivalent_to: str | None = ...,
     expected_failures: Mapping[str, str] | None = ...,
 ) -> Callable[[F], F]: ...
-def register(factory: Any = None, /, **arguments: Any) -> Any:
+def register(factory: Any = _MISSING, /, **arguments: Any) -> Any:
     """Register a model factory with the checks. A decorator, or a plain call with the factory first.
 
     Args:
@@ -176,7 +183,7 @@ def register(factory: Any = None, /, **arguments: Any) -> Any:
         RegistrationError: names the argument, the nearest valid one, and the caller's file and line.
     """
     file, line = caller(1)
-    if factory is not None:
+    if factory is not _MISSING:
         add(make_spec(factory, file=file, line=line, arguments=arguments))
         return factory
 
@@ -202,7 +209,7 @@ def register_loss(
     reduction: str | None = ...,
     expected_failures: Mapping[str, str] | None = ...,
 ) -> Callable[[F], F]: ...
-def register_loss(loss: Any = None, /, **arguments: Any) -> Any:
+def register_loss(loss: Any = _MISSING, /, **arguments: Any) -> Any:
     """Register a loss by itself with the checks. A decorator, or a plain call with the loss first.
 
     Args:
@@ -219,7 +226,7 @@ def register_loss(loss: Any = None, /, **arguments: Any) -> Any:
         RegistrationError: names the argument, the nearest valid one, and the caller's file and line.
     """
     file, line = caller(1)
-    if loss is not None:
+    if loss is not _MISSING:
         add(make_loss_spec(loss, file=file, line=line, arguments=arguments))
         return loss
 
@@ -248,10 +255,10 @@ def load_module(module: str, rootpath: Path, *, reference: str = "") -> Any:
         return importlib.import_module(module)
     except RegistrationError:
         raise
-    except Exception as error:
-        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        wanted = f" for {reference!r}" if reference else ""
-        raise RegistrationError(f"cannot import {module!r}{wanted}: {kind}{error}") from error
+    except (Exception, SystemExit) as error:
+        prefix = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        wanted = f" for {shown(reference)}" if reference else ""
+        raise RegistrationError(f"cannot import {shown(module)}{wanted}: {prefix}{one_paragraph(error)}") from error
 
 
 def load_factory(reference: str, rootpath: Path) -> Any:
@@ -262,13 +269,13 @@ def load_factory(reference: str, rootpath: Path) -> Any:
     """
     module, colon, attribute = reference.partition(":")
     if not colon or not module or not attribute:
-        raise RegistrationError(f"{reference!r} is no factory: it must look like 'pkg.mod:factory'")
+        raise RegistrationError(f"{shown(reference)} is no factory: it must look like 'pkg.mod:factory'")
     found = load_module(module, rootpath, reference=reference)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            public = [name for name in vars(found) if not name.startswith("_")]
-            hint = nearest(part, public)
-            raise RegistrationError(f"module {module!r} has no {attribute!r} (wanted by {reference!r}); {hint}")
+            public = [name for name in getattr(found, "__dict__", ()) if not name.startswith("_")]
+            hint = f"; {nearest(part, public)}" if public else ""
+            raise RegistrationError(f"module {module!r} has no {shown(attribute)} (wanted by {shown(reference)}){hint}")
         found = getattr(found, part)
     return found
 
@@ -288,15 +295,9 @@ def ours_in(pyproject: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        ours = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("pytest-logits", {})
-    except tomllib.TOMLDecodeError as error:
-        raise RegistrationError(f"cannot read {pyproject}: {error}") from None
-    if not isinstance(ours, dict):
-        raise RegistrationError(f"[tool.pytest-logits] in {pyproject} must be a table")
-    for key in ours:
-        if key not in TABLES:
-            raise RegistrationError(f"[tool.pytest-logits.{key}] in {pyproject} is not known; {nearest(key, TABLES)}")
-    return ours
+        return _table_of_ours(tomllib.loads(pyproject.read_text(encoding="utf-8")), pyproject)
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+        raise RegistrationError(f"cannot read {pyproject}: {one_paragraph(error)}") from None
 
 
 def add_from_pyproject(pyproject: Path) -> None:
@@ -308,35 +309,55 @@ def add_from_pyproject(pyproject: Path) -> None:
     if not ours:
         return
     text = pyproject.read_text(encoding="utf-8")
-    for kind, make in (("models", make_spec), ("losses", make_loss_spec)):
-        tables = ours.get(kind, {})
+    for plural, make in (("models", make_spec), ("losses", make_loss_spec)):
+        tables = ours.get(plural, {})
         if not isinstance(tables, dict):
             raise RegistrationError(
-                f"[tool.pytest-logits.{kind}] in {pyproject} must be a table of tables, one per {KINDS[kind]}"
+                f"[tool.{TABLE}.{plural}] in {pyproject} must be a table of tables, one per {KINDS[plural]}"
             )
         for name, table in tables.items():
-            place = pyproject.resolve(), _header_line(text, kind, name)
+            place = pyproject.resolve(), _header_line(text, plural, name)
             factory, arguments = _factory_of(name, table, *place)
             add(make(factory, file=place[0], line=place[1], arguments={"name": name, **arguments}))
 
 
+def _table_of_ours(parsed: dict[str, Any], pyproject: Path) -> dict[str, Any]:
+    """The table ``[tool.pytest-logits]``; a key in it, or a name of it, that is nearly right is told."""
+    tools = parsed.get("tool", {})
+    if not isinstance(tools, dict):
+        return {}
+    for name, table in tools.items():
+        near = name != TABLE and difflib.get_close_matches(name[:LONGEST], [TABLE], cutoff=0.8)
+        if near and isinstance(table, dict) and set(table) & set(TABLES):
+            raise RegistrationError(f"[tool.{name}] in {pyproject} is not known; did you mean [tool.{TABLE}]?")
+    ours = tools.get(TABLE, {})
+    if not isinstance(ours, dict):
+        raise RegistrationError(f"[tool.{TABLE}] in {pyproject} must be a table; got {kind(ours)}")
+    for key in ours:
+        if key not in TABLES:
+            raise RegistrationError(f"[tool.{TABLE}] in {pyproject} knows no {shown(key)}; {nearest(key, TABLES)}")
+    return ours
+
+
 def _factory_of(name: str, table: Any, pyproject: Path, header: int) -> tuple[Any, dict[str, Any]]:
     """What a table's ``factory`` names, and the table's other keys."""
-    where = f"cannot register {name!r} ({pyproject}:{header})"
+    where = f"cannot register {shown(name)} ({pyproject}:{header})"
     if not isinstance(table, dict):
-        raise RegistrationError(f"{where}: it must be a table")
+        raise RegistrationError(f"{where}: it must be a table; got {kind(table)}")
     arguments = dict(table)
     reference = arguments.pop("factory", None)
     if not isinstance(reference, str):
-        raise RegistrationError(f"{where}: factory = 'pkg.mod:name' is required")
+        near = [key for key in arguments if difflib.get_close_matches(key[:LONGEST], ["factory"])]
+        meant = f"; did you mean 'factory' by {shown(near[0])}?" if near else ""
+        raise RegistrationError(f"{where}: factory = 'pkg.mod:name' is required{meant}")
     try:
         return load_factory(reference, pyproject.parent), arguments
     except RegistrationError as error:
         raise RegistrationError(f"{where}: {error}") from error
 
 
-def _header_line(text: str, kind: str, name: str) -> int:
-    """The line of ``[tool.pytest-logits.<kind>.<name>]``, 1 where the table is written in another form."""
+def _header_line(text: str, plural: str, name: str) -> int:
+    """The line of ``[tool.pytest-logits.<plural>.<name>]``, 1 where the table is written in another form."""
     quoted = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
-    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*{kind}\s*\.\s*{quoted}\s*\]")
+    header = re.compile(rf"\s*\[\s*tool\s*\.\s*\"?pytest-logits\"?\s*\.\s*{plural}\s*\.\s*{quoted}\s*\]")
     return next((number for number, row in enumerate(text.splitlines(), 1) if header.match(row)), 1)

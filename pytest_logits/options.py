@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
+from pytest_logits.model import ModelSpec, RegistrationError, make_spec
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
 from pytest_logits.settings import (
     DEFAULT_DEVICE,
@@ -23,6 +23,7 @@ from pytest_logits.settings import (
     PROFILES,
     Settings,
 )
+from pytest_logits.told import nearest, one_paragraph, shown
 
 # The companions of --logit-model, and the arguments of register() that they give.
 COMPANIONS = {"input_shape": "input_shape", "classes": "num_classes"}
@@ -68,22 +69,42 @@ def settings_of(config: pytest.Config) -> Settings:
     )
 
 
+def source_of(config: pytest.Config, name: str) -> str:
+    """What a mistake in an option is told by: ``--logit-<name>`` where it is given, else the ini file's twin."""
+    if config.getoption(f"logit_{name}") is None:
+        return f"ini option logit_{name}"
+    return f"--logit-{name.replace('_', '-')}"
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
+    """What the ini file says.
+
+    Raises:
+        pytest.UsageError: it cannot be read as what the option is.
+    """
+    try:
+        return config.getini(f"logit_{name}")
+    except (TypeError, ValueError, pytest.UsageError) as error:
+        # Which of them is a matter of pytest's version; none names the option.
+        raise pytest.UsageError(f"ini option logit_{name}: {one_paragraph(error)}") from None
+
+
 def is_set(config: pytest.Config, name: str) -> bool:
     """Whether ``--logit-<name>`` is given, or its twin in the ini file is true."""
     given: bool | None = config.getoption(f"logit_{name}")
-    return bool(config.getini(f"logit_{name}") if given is None else given)
+    return bool(_ini(config, name) if given is None else given)
 
 
 def text_of(config: pytest.Config, name: str) -> str:
     """What ``--logit-<name>`` says, else the ini file."""
     given: str | None = config.getoption(f"logit_{name}")
-    return str(config.getini(f"logit_{name}")) if given is None else given
+    return str(_ini(config, name)) if given is None else given
 
 
 def list_of(config: pytest.Config, name: str) -> list[str]:
     """What all ``--logit-<name>`` say, else the ini file."""
     given: list[str] | None = config.getoption(f"logit_{name}")
-    return list(config.getini(f"logit_{name}")) if given is None else given
+    return list(_ini(config, name)) if given is None else given
 
 
 def words(lists: Iterable[str]) -> list[str]:
@@ -97,10 +118,10 @@ def load_modules(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: one cannot be imported, or registers something wrong.
     """
-    for module in config.getini("logit_models"):
+    for module in _ini(config, "models"):
         try:
             load_module(module, config.rootpath)
-        except RegistrationError as error:
+        except (RegistrationError, pytest.skip.Exception) as error:
             raise pytest.UsageError(f"ini option logit_models: {error}") from None
 
 
@@ -133,7 +154,7 @@ def _seed(config: pytest.Config) -> int:
     try:
         return int(text)
     except ValueError:
-        raise pytest.UsageError(f"--logit-seed: {text!r} is no integer") from None
+        raise pytest.UsageError(f"{source_of(config, 'seed')}: {shown(text)} is no integer") from None
 
 
 def _threads(config: pytest.Config) -> int | None:
@@ -152,14 +173,17 @@ def _timeout(config: pytest.Config) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise pytest.UsageError(f"--logit-timeout: {text!r} is no number of seconds; 0 is for as long as it takes")
+        raise pytest.UsageError(
+            f"{source_of(config, 'timeout')}: {shown(text)} is no number of seconds; 0 is for as long as it takes"
+        )
     return seconds
 
 
 def _profile(config: pytest.Config) -> str:
     text = text_of(config, "profile") or DEFAULT_PROFILE
     if text not in PROFILES:
-        raise pytest.UsageError(f"--logit-profile: {text!r} is not known; {nearest(text, PROFILES)}")
+        said = f"{shown(text)} is not known; {nearest(text, PROFILES)}"
+        raise pytest.UsageError(f"{source_of(config, 'profile')}: {said}")
     return text
 
 
@@ -171,51 +195,60 @@ def _device(config: pytest.Config) -> str:
         try:
             device_of(text)
         except ValueError as error:
-            raise pytest.UsageError(f"--logit-device: {error}") from None
+            raise pytest.UsageError(f"{source_of(config, 'device')}: {one_paragraph(error)}") from None
     return text
 
 
 def _model_of_option(config: pytest.Config, reference: str) -> tuple[ModelSpec, ByOption]:
     """The model that ``--logit-model`` names, with shape and classes from its two companions, or guessed."""
     arguments: dict[str, Any] = {}
-    options = [f"--logit-model={reference}"]
+    where, options = f"{source_of(config, 'model')} {reference}", [f"--logit-model={reference}"]
     for option, argument in COMPANIONS.items():
         text = text_of(config, option)
         if text:
-            arguments[argument] = _numbers(option, text)
+            arguments[argument] = _numbers(config, option, text)
             options.append(f"--logit-{option.replace('_', '-')}={text}")
-    factory, guessed = load_factory(reference, config.rootpath), ""
-    if len(arguments) < len(COMPANIONS):
-        arguments, guessed = _guessed(reference, factory, arguments)
     try:
-        code = inspect.unwrap(factory)
-        file, line = Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
-    except (OSError, TypeError):
-        file, line = Path(sys.modules[reference.partition(":")[0]].__file__ or config.rootpath).resolve(), 1
-    spec = make_spec(factory, file=file, line=line, arguments=arguments)
+        factory, guessed = load_factory(reference, config.rootpath), ""
+        if len(arguments) < len(COMPANIONS):
+            arguments, guessed = _guessed(where, factory, arguments)
+        file, line = _place_of(factory, reference, config.rootpath)
+        spec = make_spec(factory, file=file, line=line, arguments=arguments)
+    except (RegistrationError, pytest.skip.Exception) as error:
+        raise pytest.UsageError(f"{where}: {error}") from None
     return spec, ByOption(reference=reference, arguments=arguments, guessed=guessed, options=tuple(options))
 
 
-def _numbers(option: str, text: str) -> int | tuple[int, ...]:
+def _numbers(config: pytest.Config, option: str, text: str) -> int | tuple[int, ...]:
     """The shape, or the number of classes, that an option says."""
-    flag = f"--logit-{option.replace('_', '-')}"
+    said = f"{source_of(config, option)}: {shown(text)} must be"
     try:
         numbers = tuple(int(part) for part in text.replace("x", ",").strip("(), ").split(","))
     except ValueError:
         numbers = ()
-    if option == "classes" and len(numbers) != 1:
-        raise pytest.UsageError(f"{flag}: {text!r} must be an integer, the number of classes")
-    if not numbers:
-        raise pytest.UsageError(f"{flag}: {text!r} must be integers, such as 3,32,32")
+    if option == "classes" and (len(numbers) != 1 or numbers[0] < 1):
+        raise pytest.UsageError(f"{said} an integer of at least 1, the number of classes")
+    if not numbers or min(numbers) < 1:
+        raise pytest.UsageError(f"{said} {'positive ' if numbers else ''}integers, such as 3,32,32")
     return numbers if option == "input_shape" else numbers[0]
 
 
-def _guessed(reference: str, factory: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def _guessed(where: str, factory: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """What is given, with what can be guessed of the rest; and the guess in words."""
     from pytest_logits.guess import CannotGuess, guess
 
     try:
         made = guess(factory, **given)
     except CannotGuess as error:
-        raise pytest.UsageError(f"--logit-model {reference}: {error}") from None
+        raise pytest.UsageError(f"{where}: {error}") from None
     return dict(made.arguments), made.told
+
+
+def _place_of(factory: Any, reference: str, rootpath: Path) -> tuple[Path, int]:
+    """Where the factory is written, else its module."""
+    try:
+        code = inspect.unwrap(factory)
+        return Path(inspect.getfile(code)).resolve(), inspect.getsourcelines(code)[1]
+    except (OSError, TypeError, ValueError):
+        module = sys.modules[reference.partition(":")[0]]
+        return Path(getattr(module, "__file__", None) or rootpath).resolve(), 1

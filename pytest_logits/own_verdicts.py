@@ -15,8 +15,8 @@ from pytest_logits.causes import cause_names
 from pytest_logits.check_registry import Check
 from pytest_logits.classifier import Classifier
 from pytest_logits.finding import Location, Verdict, passed
-from pytest_logits.model import nearest
 from pytest_logits.subject import Subject
+from pytest_logits.told import nearest
 
 OURS = Path(pytest_logits.__file__).parent
 # Calls of a module go through this file: what is raised below it is the model's.

@@ -90,6 +90,7 @@ def parametrize_with_checks(
     Raises:
         RegistrationError: an argument is wrong; says which, with the caller's file and line.
     """
+    __tracebackhide__ = True
     file, line = caller(1)
     if not isinstance(models, list | tuple) or not models:
         raise RegistrationError(

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from pytest_logits.structures import mapped
+from pytest_logits.told import LONGEST, shown
 
 CPU = torch.device("cpu")
 
@@ -30,7 +31,7 @@ def device_of(text: str) -> torch.device:
         torch.ones(2, dtype=torch.float64).to(device).sum().item()
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise ValueError(f"{text!r} cannot be used here: {said}") from None
+        raise ValueError(f"{shown(text)} cannot be used here: {said[:LONGEST]}") from None
     return device
 
 

@@ -66,7 +66,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _is_wanted(config: pytest.Config) -> bool:
     wanted = config.getoption("logit_checks") or config.getoption("logit_controls")
-    return bool(config.getini("logit_checks") if wanted is None else wanted)
+    if wanted is None:
+        try:
+            wanted = config.getini("logit_checks")
+        except (TypeError, ValueError, pytest.UsageError) as error:
+            raise pytest.UsageError(f"ini option logit_checks: {error}; write true or false") from None
+    return bool(wanted)
 
 
 @pytest.hookimpl(wrapper=True, specname="pytest_cmdline_main")

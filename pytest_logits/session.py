@@ -21,13 +21,14 @@ from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
 from pytest_logits.limits import Limit, lift
-from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, nearest, require_known_checks
+from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, require_known_checks
 from pytest_logits.model_registry import registered, require_pairs
-from pytest_logits.options import is_set, list_of, load_models, settings_of, words
+from pytest_logits.options import is_set, list_of, load_models, settings_of, source_of, words
 from pytest_logits.parallel import Parallel
 from pytest_logits.progress import Progress
-from pytest_logits.report import escaped, write_whole
+from pytest_logits.report import escaped
 from pytest_logits.report_card import extra
+from pytest_logits.report_files import ReportFiles
 from pytest_logits.report_formats import refusal, report_text
 from pytest_logits.report_json import report_of
 from pytest_logits.report_places import Place
@@ -37,6 +38,7 @@ from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_DEVICE
 from pytest_logits.subjects import Subjects
 from pytest_logits.terminal import GENERATED_ID, Failure, Summary, tell
+from pytest_logits.told import nearest, shown
 
 
 class LogitSession:
@@ -54,12 +56,15 @@ class LogitSession:
                 select=words(list_of(config, "select")), ignore=words(list_of(config, "ignore"))
             )
         except ValueError as error:
-            raise pytest.UsageError(f"--logit-select/--logit-ignore: {error}") from None
+            option, _, said = str(error).partition(": ")
+            raise pytest.UsageError(f"{source_of(config, option)}: {said}") from None
         self.known = frozenset(c.name for c in all_checks())
         self.expected = _expected_failures(config)
         # Why a failure was expected, by the id of its item.
         self.because: dict[str, str] = {}
-        self.reports = [_report_path(config, text) for text in list_of(config, "report")]
+        reports = [_report_path(config, text) for text in list_of(config, "report")]
+        quiet = hasattr(config, "workerinput") or config.option.collectonly
+        self.report_files = ReportFiles(config, () if quiet else reports, self._report_text)
         self.records: dict[str, dict[str, Any]] = {}
         self.controls: dict[str, dict[str, Any]] = {}
         # Where the model of each node id is registered.
@@ -331,13 +336,23 @@ class LogitSession:
             block=self.expected.block(records),
         )
 
+    # Reports
+
+    def pytest_sessionstart(self) -> None:
+        """From here on a signal that ends the session leaves what it has finished."""
+        self.report_files.open()
+
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the reports, on the controller only."""
-        if hasattr(self.config, "workerinput") or self.config.option.collectonly:
-            return
-        for path in self.reports:
-            write_whole(path, self._report_text(path))
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the reports, on the controller only. One that cannot be written is a failure, as pytest's own are."""
+        # A call that pytest refuses has run nothing; an older report stays.
+        written = exitstatus == pytest.ExitCode.USAGE_ERROR or self.report_files.write()
+        if not written and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """Leave signals as they were."""
+        self.report_files.close()
 
     def _report_text(self, path: Path) -> str:
         """The report that the ending of ``path`` asks for."""
@@ -363,11 +378,18 @@ def _expected_failures(config: pytest.Config) -> ExpectedFailures:
 
 
 def _report_path(config: pytest.Config, text: str) -> Path:
-    path = Path(config.invocation_params.dir, text)
+    path, where = Path(config.invocation_params.dir, text), source_of(config, "report")
     if refused := refusal(path):
-        raise pytest.UsageError(f"--logit-report: {text!r} {refused}")
+        raise pytest.UsageError(f"{where}: {text!r} {refused}")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        # Too long, with a NUL in it, behind a link to itself, or below what is no folder.
+        raise pytest.UsageError(f"{where}: {shown(text)} cannot be written: {error}") from None
     if path.is_dir():
-        raise pytest.UsageError(f"--logit-report: {text!r} is a folder")
+        raise pytest.UsageError(f"{where}: {text!r} is a folder")
     if not path.parent.is_dir():
-        raise pytest.UsageError(f"--logit-report: there is no folder {str(path.parent)!r} to write {path.name!r} to")
+        raise pytest.UsageError(f"{where}: there is no folder {str(path.parent)!r} to write {path.name!r} to")
     return path

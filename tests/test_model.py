@@ -18,7 +18,6 @@ from pytest_logits.model import (
     builtin_check_names,
     caller,
     make_spec,
-    nearest,
     require_known_checks,
 )
 
@@ -169,23 +168,6 @@ def test_an_argument_that_is_none_counts_as_not_given():
 def test_the_names_of_checks_are_the_files():
     folder = Path(__file__).parent.parent / "pytest_logits" / "checks"
     assert builtin_check_names() == sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
-
-
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [
-        ("stanard", "did you mean 'standard'?"),
-        ("zzz", "it is one of: quick, standard, thorough"),
-        ("thor", "did you mean 'thorough'?"),
-    ],
-)
-def test_the_nearest_word_is_named(word: str, said: str):
-    assert nearest(word, ("quick", "standard", "thorough")) == said
-
-
-def test_the_words_that_hold_the_word_are_named():
-    names = ["bounded_logits", "softmax_before_cross_entropy", "softmax_before_bce_with_logits"]
-    assert nearest("softmax", names) == "it is one of: softmax_before_cross_entropy, softmax_before_bce_with_logits"
 
 
 def test_the_caller_is_told_by_depth():

@@ -39,6 +39,8 @@ LAZY_CONFTEST = """
         import torch
         return torch.nn.Linear(4, 2)
 """
+# A frame of the package's in a traceback.
+FRAME = r"pytest_logits[/\\]\w+\.py:\d+"
 # Writes what was loaded when the run ended.
 SPY = """
     import json, sys
@@ -124,6 +126,37 @@ def test_a_blocked_plugin_leaves_no_option(pytester: pytest.Pytester):
 
 def test_a_blocked_plugin_leaves_no_marker(pytester: pytest.Pytester):
     assert "logit" not in pytester.runpytest_inprocess("-p", "no:logits", "--markers").stdout.str()
+
+
+def test_a_blocked_plugin_leaves_no_fixture(pytester: pytest.Pytester):
+    names = ("logit_classifier", "check_classifier", "separable_batch", "logit_seed")
+    pytester.makepyfile("\n".join(f"def test_{name}({name}): pass" for name in names))
+    output = pytester.runpytest_inprocess("-p", "no:logits").stdout.str()
+    assert [name for name in names if f"fixture '{name}' not found" not in output] == []
+
+
+@pytest.mark.parametrize(
+    ("ini", "args", "said"),
+    [
+        ("", ["--logit-checks"], "unrecognized arguments: --logit-checks"),
+        ("logit_checks = true", ["--strict-config"], "Unknown config option: logit_checks"),
+    ],
+)
+def test_a_blocked_plugin_knows_no_option(pytester: pytest.Pytester, ini: str, args: list[str], said: str):
+    pytester.makeini(f"[pytest]\n{ini}")
+    result = pytester.runpytest_inprocess("-p", "no:logits", *args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in result.stderr.str()
+
+
+def test_models_and_checks_may_be_declared_to_a_blocked_plugin(pytester: pytest.Pytester):
+    declared = """
+    @pytest_logits.check(claim="nothing")
+    def own_check(classifier): raise AssertionError
+    """
+    pytester.makeconftest(LAZY_CONFTEST + declared)
+    pytester.makepyfile(test_own="def test_own(): pass")
+    pytester.runpytest_inprocess("-p", "no:logits").assert_outcomes(passed=1)
 
 
 # Options and their twins
@@ -289,6 +322,14 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
         (["--logit-checks", "--logit-select=output"], "'output' is neither a check nor a tag; did you mean 'outputs'?"),
         (["--logit-checks", "--logit-ignore=learn"], "'learn' is neither a check nor a tag; did you mean 'learning'?"),
         (["--logit-checks", "--logit-report=out.txt"], "--logit-report: 'out.txt' must end in .json, .sarif or .html"),
+        (["--logit-checks", "-o", "logit_report=out.txt"], "ini option logit_report: 'out.txt' must end in .json"),
+        (["--logit-checks", "--logit-report=" + "a" * 300 + ".json"], "cannot be written: "),
+        (["-o", "logit_checks=maybe"], "ini option logit_checks: invalid truth value 'maybe'; write true or false"),
+        (["--logit-checks", "-o", "logit_strict=maybe"], "ini option logit_strict: invalid truth value 'maybe'"),
+        (["--logit-checks", "-o", "logit_seed=1.5"], "ini option logit_seed: '1.5' is no integer"),
+        (["--logit-checks", "-o", "logit_profile=stanard"], "ini option logit_profile: 'stanard' is not known; did"),
+        (["--logit-checks", "-o", "logit_select=output"], "ini option logit_select: 'output' is neither a check"),
+        (["--logit-checks", "-o", "logit_select='"], "ini option logit_select: No closing quotation"),
         (["--logit-checks", "--logit-report=no/out.json"], "there is no folder"),
         (["--logit-checks", "--logit-report=folder.json"], "is a folder"),
         (["--logit-checks", "--logit-model=nets:net"], "--logit-model nets:net needs --logit-input-shape"),
@@ -309,8 +350,24 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
             "--logit-classes: '2,3' must be an integer",
         ),
         (
+            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=4,0", "--logit-classes=2"],
+            "--logit-input-shape: '4,0' must be positive integers, such as 3,32,32",
+        ),
+        (
+            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=4", "--logit-classes=0"],
+            "--logit-classes: '0' must be an integer of at least 1, the number of classes",
+        ),
+        (
+            ["--logit-checks", "--logit-model=math:pi", "--logit-input-shape=4", "--logit-classes=2"],
+            "--logit-model math:pi: cannot register 'float' (",
+        ),
+        (
+            ["--logit-checks", "--logit-model=nets:nett", "--logit-input-shape=4", "--logit-classes=2"],
+            "--logit-model nets:nett: module 'nets' has no 'nett' (wanted by 'nets:nett'); did you mean 'net'?",
+        ),
+        (
             ["--logit-checks", "--logit-model=nots:net", "--logit-input-shape=4", "--logit-classes=2"],
-            "cannot import 'nots'",
+            "--logit-model nots:net: cannot import 'nots'",
         ),
         (
             ["--logit-checks", "--logit-model=broken:net", "--logit-input-shape=4", "--logit-classes=2"],
@@ -318,6 +375,8 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
         ),
         (["--logit-checks", "-o", "logit_models=nots"], "ini option logit_models: cannot import 'nots'"),
         (["--logit-checks", "-o", "logit_models=broken"], "ZeroDivisionError: division by zero"),
+        (["--logit-checks", "-o", "logit_models=exits"], "cannot import 'exits': SystemExit: 3"),
+        (["--logit-checks", "-o", "logit_models=skips"], "ini option logit_models: no such library"),
         (["--logit-checks", "-o", "logit_models=wrong"], "unknown argument 'num_class'; did you mean 'num_classes'?"),
         (["--logit-checks", "logits::generated::output_is_stable"], f"no such check; did you mean '{SHAPE}'?"),
     ],
@@ -326,6 +385,8 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
 def test_a_mistake_is_told_in_one_paragraph(nets: pytest.Pytester, args: list[str], said: str):
     nets.mkdir("folder.json")
     nets.makepyfile(broken="1 / 0", wrong="import pytest_logits\n\npytest_logits.register(int, num_class=2)")
+    nets.makepyfile(exits="raise SystemExit(3)")
+    nets.makepyfile(skips="import pytest; pytest.skip('no such library', allow_module_level=True)")
     result = nets.runpytest_inprocess(*args)
     assert (result.ret, [line for line in result.errlines if line]) == (4, [_Line(said)])
 
@@ -355,9 +416,44 @@ def test_a_mistake_in_conftest_is_told_with_the_nearest_word(pytester: pytest.Py
     pytester.makeconftest("import pytest_logits\n\npytest_logits.register(int, num_class=2)")
     result = pytester.runpytest_inprocess("--logit-checks")
     result.stderr.fnmatch_lines("*conftest.py:3): unknown argument 'num_class'; did you mean 'num_classes'?")
+    assert re.findall(FRAME, result.stderr.str()) == []
 
 
 def test_a_mistake_in_a_test_module_is_a_collection_error(pytester: pytest.Pytester):
     pytester.makepyfile(test_own="import pytest_logits\n\npytest_logits.register(int, num_class=2)")
     result = pytester.runpytest_inprocess("--logit-checks")
     result.stdout.fnmatch_lines("*test_own.py:3): unknown argument 'num_class'; did you mean 'num_classes'?")
+    assert re.findall(FRAME, result.stdout.str()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("check_classifier(print, num_class=2)", "unknown argument 'num_class'; did you mean 'num_classes'?"),
+        (
+            "check_classifier(print, num_classes=2, input_shape=4, profile='quik')",
+            "profile='quik' is not known; did you mean 'quick'?",
+        ),
+        (
+            "check_classifier(print, num_classes=2, input_shape=4, select=['output'])",
+            "select: 'output' is neither a check nor a tag; did you mean 'outputs'?",
+        ),
+        ("check_loss(print, reduction='avg')", "reduction='avg' is not known; it is one of: mean, sum, none"),
+        ("check(clam='it holds')", "unknown argument 'clam'; did you mean 'claim'?"),
+        ("register(None, num_classes=2, input_shape=4)", "the factory must be callable with no arguments"),
+    ],
+    ids=["argument", "profile", "select", "loss", "check", "none"],
+)
+def test_a_mistake_in_a_test_shows_no_frame_of_ours(pytester: pytest.Pytester, call: str, said: str):
+    pytester.makepyfile(test_own=f"import pytest_logits\n\n\ndef test_own():\n    pytest_logits.{call}\n")
+    output = pytester.runpytest_inprocess().stdout.str()
+    assert said in output
+    assert "test_own.py:5)" in output
+    assert re.findall(FRAME, output) == []
+
+
+def test_a_mistake_in_an_option_is_the_failure_of_a_fixture(pytester: pytest.Pytester):
+    pytester.makepyfile(test_own="def test_own(logit_seed): pass")
+    output = pytester.runpytest_inprocess("--logit-seed=x").stdout.str()
+    assert "--logit-seed: 'x' is no integer" in output
+    assert re.findall(FRAME, output) == []

@@ -1,0 +1,113 @@
+"""How many verdicts change from seed to seed: ``python -m tests.stability.run --out verdicts.jsonl``.
+
+Each subject and seed is a line of the file as soon as it is run, and what stands in the file is not run again, so a run
+may be stopped and goes on. ``--part 0/8`` takes every eighth subject, for as many machines; ``--read`` sums up the
+files that they wrote. The exit code is 1 where a verdict of an exact check changes, or more than one in 10,000 of the
+others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytest_logits.check_registry import all_checks
+from tests.stability.subjects import SUITES, Subject, subjects
+from tests.stability.verdicts import Run, changes, table, too_many
+
+DEFAULT_SUITES = ("examples", "zoo", "losses")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is missing, and tell what changed."""
+    options = _options(arguments)
+    runs = [run for path in options.read for run in lines(path)] if options.read else measured(options)
+    exact = frozenset(check.name for check in all_checks() if "exact" in check.tags)
+    found = changes(runs, exact)
+    print(table(found, exact))
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return int(too_many(found))
+
+
+def measured(options: argparse.Namespace) -> list[Run]:
+    """The runs that were asked for: those in the file, and after them the missing ones."""
+    known = {(run["suite"], run["subject"], run["seed"]): run for run in lines(options.out)}
+    others = {run["torch"] for run in known.values()} - {torch.__version__}
+    if others:
+        raise SystemExit(f"{options.out.name} holds runs of torch {', '.join(sorted(others))}; name another file")
+    wanted = [one for suite in options.suite or DEFAULT_SUITES for one in chosen(suite, *options.part)]
+    runs: list[Run] = []
+    for seed in range(*options.seeds):
+        for subject in wanted:
+            key = (subject.suite, subject.name, seed)
+            if key not in known:
+                known[key] = measure(subject, seed)
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(known[key]) + "\n")
+            runs.append(known[key])
+        print(f"seed {seed}: {len(wanted)} subjects", flush=True)
+    return runs
+
+
+def chosen(suite: str, part: int, parts: int) -> Iterable[Subject]:
+    """Every so many of a suite."""
+    return subjects(suite)[part::parts]
+
+
+def measure(subject: Subject, seed: int) -> dict[str, Any]:
+    """One run. An exception is a verdict of its own, for the next subject is to be run whatever this one raises."""
+    started = time.perf_counter()
+    try:
+        verdicts = {result.check: [result.outcome, result.verdict.cause or ""] for result in subject.run(seed)}
+    except Exception as error:
+        verdicts = {"run": ["raised", f"{type(error).__name__}: {error}"]}
+    return {
+        "suite": subject.suite,
+        "subject": subject.name,
+        "seed": seed,
+        "torch": torch.__version__,
+        "seconds": round(time.perf_counter() - started, 2),
+        "verdicts": verdicts,
+    }
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The runs in a file. A last line that was cut off when the run was stopped is cut away."""
+    if not path.exists():
+        return
+    whole = path.read_bytes()
+    kept = whole[: whole.rfind(b"\n") + 1]
+    if kept != whole:
+        path.write_bytes(kept)
+    for line in kept.splitlines():
+        yield json.loads(line)
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, parts = map(int, text.split("/"))
+    if not 0 <= part < parts:
+        raise ValueError(text)
+    return part, parts
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.stability.run")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, help="the file of the runs, one JSON object a line; is continued")
+    what.add_argument("--read", type=Path, nargs="+", help="sum up these files and run nothing")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(0, 200), metavar=("FIRST", "END"))
+    parser.add_argument("--part", type=_part, default=(0, 1), metavar="I/N", help="every N-th subject")
+    parser.add_argument("--suite", action="append", choices=SUITES, help="examples, zoo and losses are the default")
+    parser.add_argument("--json", type=Path, help="write the counts and the changes to this file")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
