@@ -2,8 +2,8 @@
 
 - A ``python``, ``toml`` or ``ini`` block after a paragraph that ends in a name in code and a colon is that file.
 - Any other ``python`` block is a script, which runs to its end.
-- In a ``console`` block a line ``$ pytest ...`` is run. Each line after it is in the output, as a line or part of one, in
-  this order; ``...`` is what is left out. It exits with 0, or as ``<!-- exits with 1 -->`` before the block says.
+- In a ``console`` block a line ``$ pytest ...`` is run. Each line after it is in the output, as a line or part of one,
+  in this order; ``...`` is what is left out. It exits with 0, or as ``<!-- exits with 1 -->`` before the block says.
 - ``<!-- needs: package -->`` leaves the page out where the package is not installed.
 """
 

@@ -36,7 +36,7 @@ Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
 def training(classes: int, *, softmax: bool, optimizer: Optimizer, steps: int, seed: int = 0) -> Run:
-    """A network of 64 ReLU units on well separated clusters: 10 rows of each class, 20 numbers each, all in each step."""
+    """A network of 64 ReLU units on well separated clusters: 10 rows of each class, all in each step."""
     rng = torch.Generator().manual_seed(seed)
     y = torch.arange(10 * classes) % classes
     x = torch.randn(classes, 20, generator=rng)[y] + 0.1 * torch.randn(10 * classes, 20, generator=rng)
@@ -126,7 +126,9 @@ def draw_said(plt: Any) -> None:
     shares = [i / 200 for i in range(201)]
     panel.plot(shares, shares, color=RIGHT, label="logits")
     panel.plot(shares, [said(p) for p in shares], color=WRONG, label="softmax first")
-    panel.set(title="2 classes, at the minimum", xlabel="share of class 1 among such rows", ylabel="what the model says")
+    panel.set(
+        title="2 classes, at the minimum", xlabel="share of class 1 among such rows", ylabel="what the model says"
+    )
     panel.legend(frameon=False)
     save(figure, "double_softmax_said.svg")
 
