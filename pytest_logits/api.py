@@ -10,10 +10,11 @@ from typing import Any
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Outcome, Result
 from pytest_logits.model import LossSpec, Spec, caller, make_loss_spec, make_spec, nearest, require_known_checks
+from pytest_logits.placing import device_of
 from pytest_logits.report import failure_text
 from pytest_logits.runner import decide, run_check
 from pytest_logits.selection import selected_checks
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 from pytest_logits.subjects import Subjects
 
 # What becomes of the outcome of a check that is expected to fail; a verdict that does not decide stays what it is.
@@ -60,6 +61,7 @@ def check_classifier(
     *,
     seed: int = DEFAULT_SEED,
     profile: str = DEFAULT_PROFILE,
+    device: str = DEFAULT_DEVICE,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     **arguments: Any,
@@ -70,18 +72,19 @@ def check_classifier(
         model_or_factory: an ``nn.Module``, which is copied and never changed, or a factory as for ``register``.
         seed: the seed that everything random is derived from.
         profile: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        device: where it runs, as torch.device names it.
         select: names or tags of the checks to run; by default all.
         ignore: names or tags of the checks to leave out.
         **arguments: the arguments of :func:`pytest_logits.register`.
 
     Raises:
         RegistrationError: an argument of ``register`` is wrong.
-        ValueError: profile, select or ignore name something unknown.
+        ValueError: profile, device, select or ignore name something unknown.
     """
     file, line = caller(1)
     if getattr(model_or_factory, "__name__", "") == "<lambda>":
         arguments = {"name": "model", **arguments}
-    settings = _settings(seed, profile)
+    settings = _settings(seed, profile, device)
     spec = make_spec(model_or_factory, file=file, line=line, arguments=arguments)
     return _report(spec, settings, "check_classifier", select=select, ignore=ignore)
 
@@ -92,6 +95,7 @@ def check_loss(
     *,
     seed: int = DEFAULT_SEED,
     profile: str = DEFAULT_PROFILE,
+    device: str = DEFAULT_DEVICE,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     **arguments: Any,
@@ -102,32 +106,38 @@ def check_loss(
         loss: ``(logits, targets) -> scalar or rows``, or a module, which is copied and never changed.
         seed: the seed that everything random is derived from.
         profile: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        device: where it runs, as torch.device names it.
         select: names or tags of the checks to run; by default all that look at losses.
         ignore: names or tags of the checks to leave out.
         **arguments: the arguments of :func:`pytest_logits.register_loss`.
 
     Raises:
         RegistrationError: an argument of ``register_loss`` is wrong.
-        ValueError: profile, select or ignore name something unknown.
+        ValueError: profile, device, select or ignore name something unknown.
     """
     file, line = caller(1)
     if getattr(loss, "__name__", "") == "<lambda>":
         arguments = {"name": "loss", **arguments}
-    settings = _settings(seed, profile)
+    settings = _settings(seed, profile, device)
     spec = make_loss_spec(loss, file=file, line=line, arguments=arguments)
     return _report(spec, settings, "check_loss", select=select, ignore=ignore)
 
 
-def _settings(seed: int, profile: str) -> Settings:
+def _settings(seed: int, profile: str, device: str) -> Settings:
     if profile not in PROFILES:
         raise ValueError(f"profile={profile!r} is not known; {nearest(profile, PROFILES)}")
-    return Settings(seed=seed, profile=PROFILES[profile])
+    try:
+        device_of(device)
+    except ValueError as error:
+        raise ValueError(f"device={error}") from None
+    return Settings(seed=seed, profile=PROFILES[profile], device=device)
 
 
 def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[str], ignore: Iterable[str]) -> Report:
     require_known_checks(spec, [check.name for check in all_checks()])
     subject = Subjects(settings).of(spec)
     kind, seed, profile = "loss" if isinstance(spec, LossSpec) else "model", settings.seed, settings.profile.name
+    place = "" if settings.device == DEFAULT_DEVICE else f", device={settings.device!r}"
     results = []
     for check in selected_checks(select=select, ignore=ignore):
         if kind not in check.subjects:
@@ -139,7 +149,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
             model=subject.name,
             nodeid=f"{subject.name}::{check.name}",
             root=Path.cwd(),
-            rerun=f"{function}(..., select=[{check.name!r}], seed={seed}, profile={profile!r})",
+            rerun=f"{function}(..., select=[{check.name!r}], seed={seed}, profile={profile!r}{place})",
         )
         expected = OF_EXPECTED if check.name in spec.expected_failures else {}
         results.append(replace(run.result, outcome=expected.get(run.result.outcome, run.result.outcome)))

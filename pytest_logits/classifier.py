@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.guard import preserved_state
 from pytest_logits.model import ARGUMENTS, RegistrationError, make_spec, nearest
+from pytest_logits.placing import CPU, placed
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
+
+T = TypeVar("T")
 
 # The arguments of ``register`` that say what a batch is made of.
 OF_BATCHES = ("num_classes", "task", "input_shape", "vocab_size", "inputs")
@@ -23,7 +26,8 @@ class Classifier:
     """A registered classifier: fresh copies of it, inputs it takes, and its loss.
 
     What is random comes from the session's seed, so a method gives the same each time it is called, in each process.
-    None of them changes the global random state but the model itself, where it uses it.
+    Tensors are on the device of the session, as the models are. None of the methods changes the global random state but
+    the model itself, where it uses it.
     """
 
     def __init__(self, find: Callable[[], Subject]) -> None:
@@ -74,7 +78,7 @@ class Classifier:
             tuple (positional) or a dict (keywords).
         """
         with preserved_state():
-            return self.subject.inputs(count, purpose)
+            return self._there(self.subject.inputs(count, purpose))
 
     def separable_batch(self) -> tuple[Any, Tensor]:
         """A batch that a working classifier can learn by heart: each class in use has its own input pattern.
@@ -86,17 +90,17 @@ class Classifier:
         with preserved_state():
             batch = self.subject.separable_batch()
             if self.subject.multilabel:
-                return batch.inputs, batch.labels
+                return self._there((batch.inputs, batch.labels))
             dense = self.subject.sample_logits.shape[2:]
             labels = batch.labels.view(-1, *(1 for _ in dense)).expand(-1, *dense)
-            return batch.inputs, labels.clone()
+            return self._there((batch.inputs, labels.clone()))
 
     def logits(self, model: nn.Module, inputs: Any) -> Tensor:
         """The scores in what a copy returns for these inputs: (N, K, ...), (N, 1) or (N,), with their graph.
 
         Runs in the mode that the copy is in, under the random state and the grad mode of the caller.
         """
-        return self.subject.logits_of(model, inputs)
+        return self._there(self.subject.logits_of(model, inputs))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The registered loss, a scalar, of scores and labels; the labels are encoded as the loss takes them.
@@ -106,7 +110,12 @@ class Classifier:
         if self.subject.spec.loss_takes == "output":
             with preserved_state(), torch.no_grad():
                 _ = self.subject.sample_output
-        return self.subject.loss(logits, labels)
+        return self._there(self.subject.loss(*placed((logits, labels), CPU)))
+
+    def _there(self, held: T) -> T:
+        """On the device that the model is on."""
+        on_device: T = placed(held, self.subject.device)
+        return on_device
 
 
 def separable_batch_of(
@@ -123,5 +132,6 @@ def separable_batch_of(
         )
     spec = make_spec(nn.Identity, file=file, line=line, arguments={**arguments, "name": "separable_batch"})
     with preserved_state():
-        batch = Subject(spec, settings).separable_batch()
-    return batch.inputs, batch.labels
+        subject = Subject(spec, settings)
+        batch = subject.separable_batch()
+    return placed((batch.inputs, batch.labels), subject.device)

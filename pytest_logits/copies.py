@@ -18,6 +18,7 @@ from pytest_logits import data
 from pytest_logits.conventions import Convention, convention_of, is_net, module_of, special_tokens
 from pytest_logits.guard import seed_everything
 from pytest_logits.model import ModelSpec, nearest
+from pytest_logits.placing import CPU
 from pytest_logits.settings import Settings, derive_seed
 
 SMALL_MODEL = 1_000_000
@@ -55,6 +56,11 @@ class Copies(ABC):
         self.settings = settings
         self.name = spec.name
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model and its loss run."""
+        return torch.device(self.settings.device)
+
     def seed(self, purpose: str) -> int:
         """The seed for one purpose."""
         return derive_seed(self.settings.seed, self.name, purpose)
@@ -90,7 +96,7 @@ class Copies(ABC):
             raise SubjectError(
                 f"the factory of {self.name!r} must return a torch.nn.Module; it returned {type(made).__name__}"
             )
-        return model
+        return model if self.device == CPU else model.to(self.device)
 
     @cached_property
     def _shared(self) -> Any:
@@ -119,8 +125,10 @@ class Copies(ABC):
         """``train_step=``, or what the model's library does in a step."""
         return self.spec.train_step or self.convention.train_step
 
-    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
+    def scattered(self, amount: float, variant: int = 0, *, mirrored: bool = False) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
+
+        ``mirrored`` takes the same noise off: where a bias has decided everything, it now decides the other way.
 
         A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
         gain takes at least 1: noise of a lone number's own size would seldom change its sign.
@@ -132,8 +140,8 @@ class Copies(ABC):
                 if amount and p.is_floating_point():
                     size = float(p.detach().float().square().mean().sqrt())
                     size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
-                    noise = torch.randn(p.shape, generator=rng) * size * amount
-                    p.add_(noise.to(p.dtype))
+                    noise = torch.randn(p.shape, generator=rng) * size * (-amount if mirrored else amount)
+                    p.add_(noise.to(p))
         return model
 
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:

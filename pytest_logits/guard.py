@@ -51,6 +51,16 @@ def limited_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def draws() -> tuple[object, ...]:
+    """Where the random streams that :func:`seed_everything` seeds stand: unequal after something was drawn."""
+    states = (bytes(torch.random.get_rng_state().tolist()), random.getstate())
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return states
+    _, keys, *rest = numpy.random.get_state()
+    return (*states, keys.tobytes(), *rest)
+
+
 def seed_everything(seed: int) -> None:
     """Seed torch, ``random`` and, where it is loaded, numpy. Only inside :func:`preserved_state`."""
     # torch.manual_seed formats a stack for a CUDA that may never be used: 142 us against 1.2 on one machine.

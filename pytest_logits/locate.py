@@ -29,6 +29,7 @@ from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_subject import LossSubject
+from pytest_logits.placing import CPU
 from pytest_logits.structures import tensors_in
 from pytest_logits.subject import Subject
 
@@ -119,7 +120,7 @@ def producer(operations: list[Operation], final: Tensor) -> Operation | None:
 
 def _sorted(values: Tensor) -> Tensor:
     # NaN equals nothing, itself included; what scattered parameters overflow to is the same NaN all the way.
-    flat = values.flatten()
+    flat = values.flatten().to(CPU)
     return (flat.nan_to_num(nan=0.5) if flat.is_floating_point() else flat).sort().values
 
 

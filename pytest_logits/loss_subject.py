@@ -17,6 +17,7 @@ from pytest_logits.finding import Passes, Verdict
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import LossSpec
+from pytest_logits.placing import running_on
 from pytest_logits.settings import Settings, derive_seed
 from pytest_logits.subject import Subject
 
@@ -112,6 +113,11 @@ class LossSubject:
 
     # Calls
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the loss runs."""
+        return torch.device(self.settings.device)
+
     def seed(self, purpose: str) -> int:
         """The seed for one purpose; of a loss of torch's that is named the same for every model."""
         named = isinstance(self.loss_object, str)
@@ -170,7 +176,7 @@ class LossSubject:
             loss = self.loss_object
             self._in_dtype[dtype] = copy.deepcopy(loss).to(dtype) if isinstance(loss, nn.Module) else loss
         loss = self._in_dtype[dtype]
-        return NAMED[loss][0] if isinstance(loss, str) else loss
+        return running_on(self.device, NAMED[loss][0] if isinstance(loss, str) else loss)
 
     @property
     def is_of_output(self) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec, nearest
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
+from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
 
 # What the command to run a model's item again needs beside its id, by the spec's identity.
 Words = Mapping[int, tuple[str, ...]]
@@ -26,7 +26,7 @@ def settings_of(config: pytest.Config) -> Settings:
         pytest.UsageError: one of them is not known.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers)
+    return Settings(seed=_seed(config), profile=PROFILES[_profile(config)], workers=workers, device=_device(config))
 
 
 def is_set(config: pytest.Config, name: str) -> bool:
@@ -103,6 +103,18 @@ def _profile(config: pytest.Config) -> str:
     text = text_of(config, "profile") or DEFAULT_PROFILE
     if text not in PROFILES:
         raise pytest.UsageError(f"--logit-profile: {text!r} is not known; {nearest(text, PROFILES)}")
+    return text
+
+
+def _device(config: pytest.Config) -> str:
+    text = text_of(config, "device") or DEFAULT_DEVICE
+    if text != DEFAULT_DEVICE:
+        from pytest_logits.placing import device_of
+
+        try:
+            device_of(text)
+        except ValueError as error:
+            raise pytest.UsageError(f"--logit-device: {error}") from None
     return text
 
 

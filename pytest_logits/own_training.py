@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pytest_logits.copies import DoesNotApply, SubjectError
 from pytest_logits.guard import seed_everything
 from pytest_logits.learning import learning_run
+from pytest_logits.placing import CPU, placed
 from pytest_logits.step_watch import OwnRun, Watch, cosine, smallest
 from pytest_logits.structures import index_rows, tensors_in
 from pytest_logits.subject import Subject
@@ -150,6 +151,7 @@ class OwnTraining:
 
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:
         """One of the user's steps, their library's, or the registered loss with their optimizer."""
+        x, y = placed((x, y), self.subject.device)
         if self.subject.spec.train_step is not None:
             return self.subject.spec.train_step(model, optimizer, x, y)
         if self.subject.train_step is not None:
@@ -224,14 +226,15 @@ def _fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
         handed: list[Any] = []
 
         def note(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            handed.append(copy.deepcopy(kwargs if kwargs and not args else args[0] if len(args) == 1 else args))
+            given = kwargs if kwargs and not args else args[0] if len(args) == 1 else args
+            handed.append(placed(copy.deepcopy(given), CPU))
 
         found, model = [], subject.fresh()
         made = OwnTraining(subject).optimizer_of(model)
         with model.register_forward_pre_hook(note, with_kwargs=True):
             for x, y in batches:
                 handed.clear()
-                step(model, made, *copy.deepcopy((x, y)))
+                step(model, made, *placed(copy.deepcopy((x, y)), subject.device))
                 found.append((handed[0] if handed else x, y))
         return found
     return batches

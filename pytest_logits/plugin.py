@@ -20,6 +20,7 @@ SWITCHES = (
 TEXT_OPTIONS = (
     ("seed", "the seed that all randomness of the checks is derived from (default: 0)", "N"),
     ("profile", "the budget: quick, standard or thorough (default: standard)", "NAME"),
+    ("device", "where models and losses run, such as cuda or cuda:1 (default: cpu)", "DEV"),
     ("input_shape", "shape of one example for --logit-model, such as 3,32,32", "SHAPE"),
     ("classes", "number of classes for --logit-model", "K"),
 )

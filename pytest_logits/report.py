@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_logits.causes import cause
 from pytest_logits.finding import Result, counted
+from pytest_logits.settings import DEFAULT_DEVICE
 
 SCHEMA = 1
 LABEL = 10
@@ -72,6 +73,7 @@ def json_report(
     torch_version: str,
     seed: int,
     profile: str,
+    device: str = DEFAULT_DEVICE,
     seconds: float,
     controls: Iterable[Mapping[str, Any]] | None = None,
 ) -> str:
@@ -84,6 +86,7 @@ def json_report(
         "torch": torch_version,
         "seed": seed,
         "profile": profile,
+        "device": device,
         "seconds": round(seconds, 3),
         "results": sorted(records, key=lambda record: str(record["nodeid"])),
     }

@@ -15,7 +15,8 @@ from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.own_verdicts import own_verdict
-from pytest_logits.settings import DEFAULT_PROFILE, DEFAULT_SEED, Settings
+from pytest_logits.placing import full_precision
+from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, Settings
 from pytest_logits.subject import Subject
 
 
@@ -79,7 +80,7 @@ def run_check(
 
 def decide(check: Check, subject: Subject | LossSubject) -> Verdict:
     """The check's verdict on the subject, computed with the threads that suit the model."""
-    with limited_threads(subject.threads):
+    with limited_threads(subject.threads), full_precision(subject.device):
         try:
             if check.declared is not None and isinstance(subject, Subject):
                 return own_verdict(check, subject)
@@ -102,4 +103,6 @@ def reproduce(nodeid: str, settings: Settings, options: tuple[str, ...] = ()) ->
         words.append(f"--logit-seed={settings.seed}")
     if settings.profile.name != DEFAULT_PROFILE:
         words.append(f"--logit-profile={settings.profile.name}")
+    if settings.device != DEFAULT_DEVICE:
+        words.append(f"--logit-device={settings.device}")
     return shlex.join(words)

@@ -25,6 +25,7 @@ from pytest_logits.progress import Progress
 from pytest_logits.report import json_report, write_whole
 from pytest_logits.runner import decide
 from pytest_logits.selection import selected_checks
+from pytest_logits.settings import DEFAULT_DEVICE
 from pytest_logits.subjects import Subjects
 
 GENERATED_ID = f"logits::{GENERATED}"
@@ -244,9 +245,9 @@ class LogitSession:
 
     def pytest_report_header(self) -> str:
         """What is needed to run this again."""
-        return (
-            f"logit-checks: torch {torch.__version__}, seed {self.settings.seed}, profile {self.settings.profile.name}"
-        )
+        settings = self.settings
+        told = f"logit-checks: torch {torch.__version__}, seed {settings.seed}, profile {settings.profile.name}"
+        return told if settings.device == DEFAULT_DEVICE else f"{told}, device {settings.device}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""
@@ -294,6 +295,7 @@ class LogitSession:
                 torch_version=torch.__version__,
                 seed=self.settings.seed,
                 profile=self.settings.profile.name,
+                device=self.settings.device,
                 seconds=time.perf_counter() - self.started,
             )
             write_whole(path, text)

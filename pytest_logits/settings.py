@@ -39,15 +39,20 @@ PROFILES: Mapping[str, Profile] = {
 }
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
+DEFAULT_DEVICE = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every check of a session shares. ``workers`` processes share the machine's threads."""
+    """What every check of a session shares. ``workers`` processes share the machine's threads.
+
+    ``device`` is where models and losses run, as torch.device names it.
+    """
 
     seed: int = DEFAULT_SEED
     profile: Profile = PROFILES[DEFAULT_PROFILE]
     workers: int = 1
+    device: str = DEFAULT_DEVICE
 
 
 def derive_seed(seed: int, *labels: str) -> int:

@@ -27,6 +27,10 @@ from pytest_logits.subject import Subject
 EXACT, COARSE = 1e-3, 2e-2
 # To say that the registered loss is another one, this many times as much must be left of it.
 APART = 10
+NOTHING = 1e-2
+SPREAD = 0.1
+# Scattered this much, the logits lie far apart in nearly every model.
+FAR = 4.0
 # Classes that a step may be training towards in place of the row's own.
 MOST_CLASSES = 32
 ACTIVATIONS: tuple[Region, ...] = ("simplex", "unit", "symmetric", "nonnegative")
@@ -34,31 +38,35 @@ ACTIVATIONS: tuple[Region, ...] = ("simplex", "unit", "symmetric", "nonnegative"
 
 @dataclass(frozen=True)
 class _Rows:
-    """Gradients as rows (R, W), with a number for each row's target, (R,)."""
+    """Gradients, or logits, as rows (R, W), with a number for each row's target, (R,)."""
 
-    gradient: Tensor
+    values: Tensor
     targets: Tensor
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What is left of the step's gradient after its best multiples of another are taken off, and their signs."""
+    """What is left of the step's gradient after its best multiples of another are taken off, and their signs.
+
+    ``spread`` is how far the logits of rows with one target lie apart.
+    """
 
     left: float
     positive: bool
     negative: bool
+    spread: float
 
 
 def is_reversed(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     """Whether every gradient seen is the registered loss's, turned round."""
-    seen = [p for p in pulled if p.gradient is not None and bool(p.gradient.any())]
+    seen = _with_gradient(pulled)
     fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
     return bool(fits) and all(f is not None and f.negative and f.left < exact for f, exact in fits)
 
 
 def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     """Whether every gradient seen is the registered loss's own, or there is none to tell by."""
-    seen = [p for p in pulled if p.gradient is not None and bool(p.gradient.any())]
+    seen = _with_gradient(pulled)
     fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
     return all(f is not None and f.positive and f.left < exact for f, exact in fits)
 
@@ -66,7 +74,7 @@ def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
 def activation_in_step(subject: Subject, own: OwnTraining) -> Region | None:
     """The activation that the step puts between the logits and the loss; None where there is none that is known.
 
-    Looked at are eight steps of a fresh copy, and one of a scattered copy, whose logits lie far apart.
+    Looked at are two steps of a fresh copy, and one or two of scattered copies, whose logits lie further apart.
     """
     if subject.nature.takes != "logits":
         return None
@@ -107,21 +115,49 @@ Gradient = Callable[[Subject, Tensor, Any], Tensor]
 
 
 def _explains(subject: Subject, own: OwnTraining, gradient: Gradient) -> bool:
-    seen = [p for p in _evidence(subject, own) if p.gradient is not None and bool(p.gradient.any())]
-    apart = False
-    for p in seen:
-        found, registered = _fit(subject, p, gradient), _fit(subject, p, _registered)
-        if found is None or registered is None or not found.positive or found.left >= _exact(p):
-            return False
-        apart = apart or registered.left > APART * _exact(p) or not registered.positive
-    return apart
+    """Whether the gradient is that of every step, and the registered loss's own is not that of one of them.
+
+    Logits that lie near each other cannot tell two losses of two classes apart: then a step of a copy with logits that
+    lie far apart must.
+    """
+    for pulled in (_near(subject, own), _far(subject, own)):
+        apart = False
+        for p in pulled:
+            found, registered = _fit(subject, p, gradient), _fit(subject, p, _registered)
+            if found is None or registered is None or not found.positive or found.left >= _exact(p):
+                return False
+            apart = apart or _tells_apart(found, registered, _exact(p)) or not registered.positive
+        if apart:
+            return True
+    return False
 
 
-def _evidence(subject: Subject, own: OwnTraining) -> list[Pulled]:
+def _tells_apart(found: Fit, registered: Fit, exact: float) -> bool:
+    """Whether what is left of the registered gradient cannot be the rounding that is left of the one found.
+
+    A smaller share counts where next to nothing is left of the one found. Another loss, which pulls two logits alike to
+    first order in their spread, leaves more: a temperature of 2, taken for a softmax, leaves about the spread times the
+    other share, which from SPREAD on is more than NOTHING of it.
+    """
+    next_to_nothing = found.left < NOTHING * registered.left and registered.spread > SPREAD
+    return registered.left > APART * exact or (registered.left > exact and next_to_nothing)
+
+
+def _near(subject: Subject, own: OwnTraining) -> list[Pulled]:
     def make() -> list[Pulled]:
-        return own.run(1, model=subject.scattered(1.0)).pulled + own.run(2).pulled
+        return _with_gradient(own.run(1, model=subject.scattered(1.0)).pulled + own.run(2).pulled)
 
     return subject.remember("step gradients", make)
+
+
+def _far(subject: Subject, own: OwnTraining) -> list[Pulled]:
+    return subject.remember(
+        "step gradients far apart", lambda: _with_gradient(own.run(1, model=subject.scattered(FAR)).pulled)
+    )
+
+
+def _with_gradient(pulled: Iterable[Pulled]) -> list[Pulled]:
+    return [p for p in pulled if p.gradient is not None and bool(p.gradient.any())]
 
 
 def _exact(pulled: Pulled) -> float:
@@ -163,16 +199,22 @@ def _fit(subject: Subject, pulled: Pulled, gradient: Gradient) -> Fit | None:
         return None
     wanted = _rows(subject, other, pulled.targets)
     assert wanted is not None
-    left, positive, negative = 0.0, True, True
+    scores = _rows(subject, pulled.logits, pulled.targets)
+    assert scores is not None
+    margins = scores.values.double()
+    if margins.shape[1] > 1:
+        margins = margins - margins[:, :1]
+    left, positive, negative, spread = 0.0, True, True, 0.0
     for target in seen.targets.unique():
         mine = seen.targets == target
-        u, c = seen.gradient[mine].double(), wanted.gradient[mine].double()
+        u, c = seen.values[mine].double(), wanted.values[mine].double()
         if not bool(u.any()):
             continue
         factor = float((u * c).sum() / c.square().sum().clamp_min(torch.finfo(torch.float64).tiny))
+        spread = max(spread, float((margins[mine].amax(dim=0) - margins[mine].amin(dim=0)).max()))
         left = max(left, float((u - factor * c).norm() / u.norm()))
         positive, negative = positive and factor > 0, negative and factor < 0
-    return Fit(left, positive, negative)
+    return Fit(left, positive, negative, spread)
 
 
 def _rows(subject: Subject, gradient: Tensor, targets: Any) -> _Rows | None:

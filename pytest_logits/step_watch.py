@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.copies import SubjectError
+from pytest_logits.placing import CPU
 from pytest_logits.subject import Subject
 
 # Gradients are compared on at most this many numbers of the model.
@@ -137,10 +138,11 @@ class Watch:
             return
         if not logits.requires_grad:
             return
-        pulled = Pulled(logits.detach().clone(), copy.deepcopy(self._targets))
+        pulled = Pulled(logits.detach().clone().to(CPU), copy.deepcopy(self._targets))
 
         def note(gradient: Tensor) -> None:
-            pulled.gradient = gradient.detach() + (0 if pulled.gradient is None else pulled.gradient)
+            gradient = gradient.detach().to(CPU)
+            pulled.gradient = gradient + (0 if pulled.gradient is None else pulled.gradient)
 
         self.seen.pulled.append(pulled)
         logits.register_hook(note)

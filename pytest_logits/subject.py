@@ -16,6 +16,7 @@ from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import ModelSpec
+from pytest_logits.placing import CPU, placed, running_on
 from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
 from pytest_logits.structures import called, find_logits, index_rows, replaced
@@ -67,7 +68,7 @@ class Subject(Feeding):
         assert self.spec.predict is not None
         self.count(forward=1)
         with torch.no_grad():
-            return self.spec.predict(model, inputs)
+            return placed(self.spec.predict(model, placed(inputs, self.device)), CPU)
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """One counted forward pass: the model's output as it is."""
@@ -76,7 +77,9 @@ class Subject(Feeding):
 
     def call(self, model: nn.Module, inputs: Any) -> Any:
         """The model's output, not counted: for who counts through a hook."""
-        return called(model, inputs)
+        if self.device == CPU:
+            return called(model, inputs)
+        return placed(called(model, placed(inputs, self.device)), CPU)
 
     def extract(self, output: Any) -> Tensor:
         """The scores in a model's output: by ``logits=``, else a tensor, ``.logits``, ``["logits"]``, first of a tuple.
@@ -157,7 +160,11 @@ class Subject(Feeding):
             return None
         model, inputs = self.fresh(), self.inputs(SCAN_ROWS, "own loss")
         targets, values = self.targets(self.sample_labels, torch.zeros_like(self.sample_logits)), []
-        for compute in (lambda y: own(model, inputs, y), lambda y: self._loss_of_forward(model, inputs, y)):
+        there = placed(inputs, self.device)
+        for compute in (
+            lambda y: own(model, there, placed(y, self.device)),
+            lambda y: self._loss_of_forward(model, inputs, y),
+        ):
             seed_everything(self.seed("own loss"))
             self.count(forward=1)
             with torch.no_grad():
@@ -240,15 +247,19 @@ class Subject(Feeding):
         Raises:
             SubjectError: the loss returns no scalar.
         """
-        loss = self.loss_object
         given = output if self.spec.loss_takes == "output" else logits
-        value = (NAMED[loss][0] if isinstance(loss, str) else loss)(given, targets)
+        value = self._loss_function(given, targets)
         if not isinstance(value, Tensor) or value.numel() != 1:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise SubjectError(
                 f"loss= of {self.name!r} must return a scalar tensor (use reduction='mean'); it returned {shape}"
             )
         return value.reshape(())
+
+    @cached_property
+    def _loss_function(self) -> Callable[..., Any]:
+        loss = self.loss_object
+        return running_on(self.device, NAMED[loss][0] if isinstance(loss, str) else loss)
 
     def targets(self, labels: Tensor, logits: Tensor) -> Tensor:
         """The labels as the loss is fed with them; a loss of the user's own by its task, before it is probed."""

@@ -115,8 +115,8 @@ def report_of(*results: Result) -> Any:
 
 def test_the_report_is_the_one_of_the_contract():
     report = report_of(RESULT)
-    assert list(report) == ["schema", "torch", "seed", "profile", "seconds", "results"]
-    assert [report[key] for key in list(report)[:5]] == [1, "2.13.0", 7, "quick", 1.235]
+    assert list(report) == ["schema", "torch", "seed", "profile", "device", "seconds", "results"]
+    assert [report[key] for key in list(report)[:6]] == [1, "2.13.0", 7, "quick", "cpu", 1.235]
     assert report["results"] == [RESULT.to_json()]
 
 

@@ -822,6 +822,7 @@ def test_the_report_says_what_ran(net: pytest.Pytester):
         "torch": torch.__version__,
         "seed": 7,
         "profile": "quick",
+        "device": "cpu",
     }
 
 
@@ -832,6 +833,7 @@ def test_the_report_has_its_keys_in_order(net: pytest.Pytester):
         "torch",
         "seed",
         "profile",
+        "device",
         "seconds",
         "results",
     ]

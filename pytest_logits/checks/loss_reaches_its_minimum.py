@@ -81,7 +81,9 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
         subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
     ):
         return subject.region
-    if subject.stays_small and run.holds("symmetric") and run.stakes.is_material(run.floors["symmetric"]):
+    # What does not move stays small whatever it is: only outputs that training has moved can be kept so.
+    moves = any(trace.gradient for trace in run.traces)
+    if moves and subject.stays_small and run.holds("symmetric") and run.stakes.is_material(run.floors["symmetric"]):
         return "symmetric"
     return None
 
@@ -91,7 +93,8 @@ def _below_minimum(subject: Subject, run: LearningRun, measured: str) -> Verdict
     expected = f"at least {four_digits(least)}, the least that {subject.loss_name} can be on what it takes"
     if subject.nature.takes != "log_probabilities":
         return inconclusive(measured, expected=expected, evidence=run.evidence())
-    squashed = run.holds("unit")
+    # Over a few steps logits may lie in [0, 1] by chance, over the scan not.
+    squashed = subject.region in ("simplex", "unit") and run.holds("unit")
     return Verdict(
         outcome="failed",
         cause="probabilities_into_nll_loss" if squashed else "logits_into_nll_loss",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -21,7 +23,10 @@ from pytest_logits.subject import Subject
 # A decision this far from any other, in logits, is the same at every threshold between .0001 and .9999.
 CONFIDENT = 9.2
 AMOUNTS = (1.0, 4.0, 16.0, 64.0)
-VARIANTS = 2
+# Lines between inputs that are compared too.
+LINES = 3
+# So many times the distance of the two inputs they go on, at either end.
+REACH = 4
 # A decision that changes at logit .5, to this much, takes logits for probabilities; as a probability it would be .6225.
 THRESHOLD = 0.5
 WIDTH = 0.005
@@ -75,36 +80,71 @@ def _row_by_row(subject: Subject) -> Subject | None:
         return None
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """A scattered copy, its logits on a batch, and what is predicted from them."""
+
+    make: Callable[[], nn.Module]
+    inputs: Any
+    logits: Tensor
+    predicted: Tensor
+
+
+class _Comparison:
+    """Decisions held against predictions, batch by batch."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.compared = 0
+        self.classes: set[Any] = set()
+        self.looks_like = set(_SLIPS)
+        self.disagreement: tuple[Any, ...] | None = None
+
+    def look(self, make: Callable[[], nn.Module], model: nn.Module, inputs: Any, logits: Tensor) -> _Setting | Verdict:
+        """Compare one batch; a verdict where no comparison is possible."""
+        decided = self.subject.decide(logits)
+        before = [module.training for module in model.modules()]
+        predicted = self.subject.predict(model, inputs)
+        if [module.training for module in model.modules()] != before:
+            return _left_in_train_mode(self.subject)
+        if not isinstance(predicted, Tensor) or predicted.shape != decided.shape:
+            return _wrong_shape(self.subject, predicted, decided)
+        confident = sure(self.subject, logits)
+        self.compared += int(confident.sum())
+        self.classes |= set(decided[confident].flatten().tolist())
+        wrong = confident & (predicted != decided)
+        self.looks_like &= _matching_slips(logits, predicted, decided)
+        if bool(wrong.any()) and self.disagreement is None:
+            self.disagreement = (model, inputs, logits, predicted, decided, wrong)
+        return _Setting(make, inputs, logits, predicted)
+
+
 def _compare(subject: Subject) -> Verdict:
-    compared, classes = 0, set[Any]()
-    looks_like, disagreement = set(_SLIPS), None
-    for amount in AMOUNTS:
-        for variant in range(VARIANTS):
-            model = evaluating(subject.scattered(amount, variant))
-            inputs = subject.inputs(SCAN_ROWS, f"predict {variant}")
-            logits = subject.scores(model, inputs, purpose="predict")
-            first = amount == AMOUNTS[0] and variant == 0
-            if first and bool((logits != subject.scores(model, inputs, purpose="predict again")).any()):
-                return not_applicable("evaluation is random, so a prediction may differ from another pass")
-            decided = subject.decide(logits)
-            before = [module.training for module in model.modules()]
-            predicted = subject.predict(model, inputs)
-            if [module.training for module in model.modules()] != before:
-                return _left_in_train_mode(subject)
-            if not isinstance(predicted, Tensor) or predicted.shape != decided.shape:
-                return _wrong_shape(subject, predicted, decided)
-            confident = sure(subject, logits)
-            compared += int(confident.sum())
-            classes |= set(decided[confident].flatten().tolist())
-            wrong = confident & (predicted != decided)
-            looks_like &= _matching_slips(logits, predicted, decided)
-            if bool(wrong.any()) and disagreement is None:
-                disagreement = (model, inputs, logits, predicted, decided, wrong)
-    if disagreement is not None:
-        return _disagrees(subject, *disagreement, looks_like=looks_like)
+    seen = _Comparison(subject)
+    settings: list[_Setting] = []
+    for amount, mirrored in product(AMOUNTS, (False, True)):
+        make = partial(_scattered, subject, amount, mirrored)
+        model, inputs = make(), subject.inputs(SCAN_ROWS, f"predict {int(mirrored)}")
+        logits = subject.scores(model, inputs, purpose="predict")
+        if not settings and bool((logits != subject.scores(model, inputs, purpose="predict again")).any()):
+            return not_applicable("evaluation is random, so a prediction may differ from another pass")
+        found = seen.look(make, model, inputs, logits)
+        if isinstance(found, Verdict):
+            return found
+        settings.append(found)
+    lines: list[_Setting] = []
+    for make, line in _lines(subject, settings):
+        model = make()
+        found = seen.look(make, model, line, subject.scores(model, line, purpose="predict"))
+        if isinstance(found, Verdict):
+            return found
+        lines.append(found)
+    if seen.disagreement is not None:
+        return _disagrees(subject, *seen.disagreement, looks_like=seen.looks_like)
+    compared, classes = seen.compared, seen.classes
     if compared == 0 or len(classes) < 2:
         return inconclusive(f"{compared} confident rows, of {len(classes)} classes; two classes are needed")
-    threshold = _threshold(subject)
+    threshold = _threshold(subject, lines)
     if threshold is not None and _is_half(threshold):
         return _half(subject, *threshold)
     followed = "" if threshold is None else f"; it changes at logit {threshold[1]:.3f}"
@@ -114,19 +154,43 @@ def _compare(subject: Subject) -> Verdict:
     )
 
 
-def _threshold(subject: Subject) -> tuple[float, float] | None:
+def _lines(subject: Subject, settings: list[_Setting]) -> Iterator[tuple[Callable[[], nn.Module], Tensor]]:
+    """Inputs on lines through two that are far apart in a score, and beyond: on them logits of all sizes follow.
+
+    Taken are the settings with logits about as large as a confident decision needs.
+    """
+    able = [s for s in settings if isinstance(s.inputs, Tensor) and s.inputs.is_floating_point()]
+    sizes = [max(float(s.logits.abs().max()), 1e-3) for s in able]
+    for index in sorted(range(len(able)), key=lambda i: abs(math.log(sizes[i] / CONFIDENT)))[:LINES]:
+        inputs, scores = able[index].inputs, able[index].logits.double()
+        if scores.ndim > 1 and scores.shape[1] > 1 and not subject.multilabel:
+            scores = scores - scores.mean(dim=1, keepdim=True)
+        score = scores.reshape(SCAN_ROWS, -1)[:, 0]
+        start, end = inputs[score.argmin()], inputs[score.argmax()]
+        yield able[index].make, _line(start - REACH * (end - start), end + REACH * (end - start))
+
+
+def _line(start: Tensor, end: Tensor) -> Tensor:
+    steps = torch.linspace(0, 1, SWEEP, dtype=start.dtype).view(-1, *(1 for _ in start.shape))
+    return start + steps * (end - start)
+
+
+def _scattered(subject: Subject, amount: float, mirrored: bool) -> nn.Module:
+    return evaluating(subject.scattered(amount, mirrored=mirrored))
+
+
+def _threshold(subject: Subject, lines: list[_Setting]) -> tuple[float, float] | None:
     """Where the first of a few logits changes its decision: the highest predicted 0 and the lowest predicted 1.
 
-    None where it cannot be followed: the inputs are no floats, the decision is between classes, or the logits of the
-    inputs at hand do not reach from below 0 to above 0.5. Of several thresholds the first at 0.5 counts.
+    None where it cannot be followed: the inputs are no floats, the decision is between classes, or the logits on the
+    lines do not reach from below 0 to above 0.5. Of several thresholds the first at 0.5 counts.
     """
-    inputs = subject.inputs(SCAN_ROWS, "predict 0")
     columns = 1 if subject.sample_logits.numel() == SCAN_ROWS else 0
     if subject.multilabel and subject.sample_logits.ndim == 2:
         columns = min(subject.sample_logits.shape[1], COLUMNS)
-    if subject.nature.takes != "logits" or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+    if subject.nature.takes != "logits":
         return None
-    found = [side for column in range(columns) if (side := _follow(subject, inputs, column)) is not None]
+    found = [side for column in range(columns) if (side := _follow(subject, lines, column)) is not None]
     return next((sides for sides in found if _is_half(sides)), found[0] if found else None)
 
 
@@ -134,41 +198,40 @@ def _is_half(sides: tuple[float, float]) -> bool:
     return all(abs(side - THRESHOLD) < WIDTH for side in sides)
 
 
-def _follow(subject: Subject, inputs: Tensor, column: int) -> tuple[float, float] | None:
-    """The change of one column's decision on a line between two inputs, followed to a hair."""
-    for amount, variant in product(AMOUNTS, range(VARIANTS)):
-        model = evaluating(subject.scattered(amount, variant))
-
-        def logits_of(batch: Tensor, model: nn.Module = model) -> Tensor:
-            return subject.scores(model, batch, purpose="predict").reshape(len(batch), -1)[:, column]
-
-        logits = logits_of(inputs)
-        if logits.min() >= 0 or logits.max() <= 2 * THRESHOLD:
+def _follow(subject: Subject, lines: list[_Setting], column: int) -> tuple[float, float] | None:
+    """The change of one column's decision on a line of inputs, followed to a hair."""
+    for setting in lines:
+        line, logits = setting.inputs, setting.logits.reshape(SWEEP, -1)[:, column]
+        on = setting.predicted.reshape(SWEEP, -1)[:, column] > 0
+        if logits.min() >= 0 or logits.max() <= 2 * THRESHOLD or bool(on.any()) == bool(on.all()):
             continue
-        start, end = inputs[logits.argmin()], inputs[logits.argmax()]
+        model = setting.make()
         for _ in range(ZOOMS):
-            steps = torch.linspace(0, 1, SWEEP, dtype=inputs.dtype).view(-1, *(1 for _ in start.shape))
-            line = start + steps * (end - start)
-            on = subject.predict(model, line).reshape(len(line), -1)[:, column] > 0
-            logits = logits_of(line)
-            if not bool(on.any()) or bool(on.all()):
-                return None
             if float(logits[on].min() - logits[~on].max()) < WIDTH / 2:
                 break
-            start, end = line[~on][logits[~on].argmax()], line[on][logits[on].argmin()]
+            line = _line(line[~on][logits[~on].argmax()], line[on][logits[on].argmin()])
+            on = subject.predict(model, line).reshape(SWEEP, -1)[:, column] > 0
+            logits = subject.scores(model, line, purpose="predict").reshape(SWEEP, -1)[:, column]
+            if not bool(on.any()) or bool(on.all()):
+                return None
         return float(logits[~on].max()), float(logits[on].min())
     return None
 
 
 def sure(subject: Subject, logits: Tensor) -> Tensor:
     """Decisions, in the shape of ``decide``, that lie far from any other, in logits."""
+    return _margins(subject, logits) > CONFIDENT
+
+
+def _margins(subject: Subject, logits: Tensor) -> Tensor:
+    """How far each decision lies from any other, in logits."""
     scores = logits.double()
     if subject.nature.takes == "probabilities":
         scores = scores.log() if subject.nature.form == "categorical" else torch.logit(scores, eps=1e-12)
     if not subject.multilabel and scores.ndim > 1 and scores.shape[1] > 1:
         top = scores.topk(2, dim=1).values
-        return (top[:, 0] - top[:, 1]) > CONFIDENT
-    far = scores.abs() > CONFIDENT
+        return top[:, 0] - top[:, 1]
+    far = scores.abs()
     return far if subject.multilabel or far.ndim < 2 else far.squeeze(1)
 
 

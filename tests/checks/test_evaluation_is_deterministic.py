@@ -40,6 +40,19 @@ def test_random_evaluation_is_found_at_its_line(model):
     assert result.verdict.location.code.endswith("# FAULT")
 
 
+class OneInFive(sound.MLP):
+    """A coin for the whole batch, which falls one way one time in five."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x if torch.rand(()) < 0.8 else -x)
+
+
+# Eight evaluations from either setting of the parameters see one side only at one seed in 36.
+@pytest.mark.parametrize("seed", range(30))
+def test_a_coin_for_the_whole_batch_is_found_at_any_seed(seed):
+    assert result_of(CHECK, lambda: OneInFive(2), seed=seed).outcome == "failed"
+
+
 class MonteCarloFunction(sound.MLP):
     def forward(self, x: Tensor) -> Tensor:
         return self.net(F.dropout(x, 0.5, training=True))

@@ -125,3 +125,20 @@ def test_cosines_into_a_loss_that_scales_them_are_sound():
         return F.cross_entropy(cosines / 0.07, targets)
 
     assert result_of(CHECK, lambda: sound.Cosine(5, 1.0), num_classes=5, loss=scaled).outcome == "passed"
+
+
+def test_outputs_that_nothing_moves_are_not_called_bounded():
+    class InList(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 1)]
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    # From this seed the untrained outputs happen to separate the classes, within [-1, 1].
+    result = result_of(CHECK, InList, task="binary", seed=3, name="InListOneLogit")
+    assert result.verdict.evidence["accuracy"] == 1
+    assert result.outcome == "inconclusive"

@@ -128,3 +128,16 @@ def test_a_loss_that_takes_no_row_by_itself_implies_no_decision(error):
 
     result = one_logit(lambda model, x: (model(x) > 0.5).long(), loss=loss)
     assert result.outcome == "not_applicable"
+
+
+# At these seeds the bias of the one logit decides all rows of a batch. On lines beyond it both decisions show.
+@pytest.mark.parametrize("seed", [12, 16, 18, 19])
+@pytest.mark.parametrize(
+    "predict",
+    [lambda model, x: (model(x) > 0.5).long(), lambda model, x: (model(x).sigmoid().sigmoid() > 0.5).long()],
+    ids=["half of a logit", "sigmoid twice"],
+)
+def test_wrong_decisions_are_found_where_a_bias_decides_whole_batches(predict, seed: int):
+    result = one_logit(predict, seed=seed)
+    assert (result.outcome, result.verdict.cause) == ("failed", "prediction_disagrees_with_logits")
+    assert result.passes.forward <= 40

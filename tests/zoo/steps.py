@@ -330,10 +330,11 @@ def huge_momentum(model: nn.Module) -> Optimizer:  # FAULT
 
 
 def batches() -> list[tuple[Tensor, Tensor]]:
-    """Two batches of three classes, apart and with some noise."""
+    """Two batches of three classes with one label in six wrong: no huge step gets their loss to 0 by chance."""
     rng = torch.Generator().manual_seed(0)
     y = torch.arange(24) % 3
     x = torch.randn(3, 10, generator=rng)[y] + 0.3 * torch.randn(24, 10, generator=rng)
+    y = torch.where(torch.arange(24) % 6 == 5, (y + 1) % 3, y)
     return [(x[:12], y[:12]), (x[12:], y[12:])]
 
 
@@ -353,7 +354,6 @@ def _optimizers() -> Iterator[Fault]:
         (low, "ZeroStepSize", "a step size of 0: advice, as it may be a warm-up", zero, {}, True),
         (high, "Huge", "SGD at 100, own batches", huge, own, False),
         (high, "HugeMomentum", "SGD at 20 with momentum, own batches", huge_momentum, own, False),
-        (high, "HugeOnTheSuites", "SGD at 100 on the suite's data: advice", huge, {}, True),
     ]
     for cause, name, words, wrong, more, harmless in rows:
         yield Fault(
@@ -365,6 +365,16 @@ def _optimizers() -> Iterator[Fault]:
             twin_arguments={"optimizer": adam},
             harmless=harmless,
         )
+    # Three classes a huge step may separate by chance, ten hardly.
+    yield Fault(
+        name="HugeOnTheSuites",
+        words="SGD at 100 on the suite's data: advice",
+        cause=high,
+        factory=Plain(10),
+        arguments={**FLAT, "num_classes": 10, "optimizer": huge},
+        twin_arguments={"optimizer": adam},
+        harmless=True,
+    )
 
 
 def too_small_for_bfloat16(model: nn.Module) -> Optimizer:  # FAULT
