@@ -114,7 +114,7 @@ def _rows(texts: Mapping[str, str], columns: int) -> list[str]:
     """Name and text in two columns, one line each."""
     first = max(map(len, texts)) + 4
     return [
-        f"  {name:<{first - 2}}{textwrap.shorten(text, max(columns - first, 1), placeholder=' ...')}"
+        f"  {name:<{first - 2}}{textwrap.shorten(text, max(columns - first, 12), placeholder=' ...')}"
         for name, text in texts.items()
     ]
 

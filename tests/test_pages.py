@@ -84,3 +84,27 @@ def test_links_lead_to_files(path: Path):
     text = BLOCK.sub("", path.read_text(encoding="utf-8"))
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
     assert [t for t in targets if "://" not in t and not path.parent.joinpath(t).resolve().exists()] == []
+
+
+def test_the_table_of_false_alarms_is_what_the_pages_of_the_runs_say():
+    zoo, losses, real = (text_of(page) for page in ("zoo.md", "zoo_losses.md", "real-models.md"))
+
+    def row(text: str, name: str) -> tuple[int, int]:
+        count, _, alarms = re.findall(rf"^\| {name} \| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)[0]
+        return int(count), int(alarms)
+
+    traps, trap_alarms = row(losses, "traps")
+    sound, sound_alarms = row(losses, "sound")
+    models = re.findall(r"The checks on (\d+) sound classifiers", real) + re.findall(r"a check failed: (\d+)", real)
+    measured = [
+        row(zoo, "twins"),
+        row(zoo, "traps"),
+        (sound + traps, sound_alarms + trap_alarms),
+        tuple(map(int, models)),
+    ]
+    page = text_of("explanation/verdicts.md")
+    told = re.findall(r"^\| [^|]* \| (\d+) \| (\d+) \| \[", page, re.MULTILINE)
+    assert [tuple(map(int, pair)) for pair in told] == measured
+    assert f"{traps} of them traps" in page
+    zoo_models = measured[0][0] + measured[1][0]
+    assert f"below 1 in {zoo_models // 3} for the zoo's {zoo_models}" in " ".join(page.split())
