@@ -134,4 +134,4 @@ def separable_batch_of(
     with preserved_state():
         subject = Subject(spec, settings)
         batch = subject.separable_batch()
-    return placed((batch.inputs, batch.labels), subject.device)
+    return placed(batch.inputs, subject.device), batch.labels.to(subject.device)

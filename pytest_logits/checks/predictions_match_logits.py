@@ -133,9 +133,9 @@ def _compare(subject: Subject) -> Verdict:
             return found
         settings.append(found)
     lines: list[_Setting] = []
-    for make, line in _lines(subject, settings):
-        model = make()
-        found = seen.look(make, model, line, subject.scores(model, line, purpose="predict"))
+    for remake, line in _lines(subject, settings):
+        model = remake()
+        found = seen.look(remake, model, line, subject.scores(model, line, purpose="predict"))
         if isinstance(found, Verdict):
             return found
         lines.append(found)
