@@ -189,7 +189,7 @@ def test_it_is_ignored_by_name(pytester: pytest.Pytester):
 def test_it_is_listed(pytester: pytest.Pytester):
     pytester.makeconftest(OWN.format(limit=100))
     result = pytester.runpytest_inprocess("--logit-list")
-    result.stdout.fnmatch_lines(["  logits_are_small * own, size * the logits are small"])
+    result.stdout.fnmatch_lines(["own", "  logits_are_small  the logits are small", "*data, own, size."])
 
 
 def test_it_is_explained(pytester: pytest.Pytester):

@@ -38,12 +38,6 @@ def test_registration_snippet_gives_a_clean_run(pytester: pytest.Pytester):
     result.assert_outcomes(passed=17, skipped=6)
 
 
-def test_training_snippet_gives_a_clean_run(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[1])
-    result = run(pytester, "--logit-checks", "--logit-select=training_step_trains,every_parameter_learns")
-    result.assert_outcomes(passed=2)
-
-
 def test_pyproject_snippet_registers_the_model(pytester: pytest.Pytester):
     folder = pytester.mkpydir("spam")
     (folder / "net.py").write_text("from torch import nn\n\n\ndef SpamNet():\n    return nn.Linear(10, 2)\n")
@@ -68,50 +62,21 @@ def test_model_option_snippet_checks_the_model(pytester: pytest.Pytester):
 
 
 def test_script_snippet_prints_a_report(capsys: pytest.CaptureFixture[str]):
-    exec(compile(blocks("python")[2], "README.md", "exec"), {})
+    exec(compile(blocks("python")[1], "README.md", "exec"), {})
     assert "loss_reaches_its_minimum" in capsys.readouterr().out
 
 
-def test_own_tests_snippet_passes(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[0])
-    pytester.makepyfile(blocks("python")[4])
-    run(pytester).assert_outcomes(passed=9, skipped=1)
-
-
-def test_own_checks_snippet_gives_a_clean_run(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[5])
-    result = run(pytester, "--logit-checks", "--logit-select=initialisation,own")
-    result.assert_outcomes(passed=2)
-
-
-def test_shown_controls_are_those_of_a_run(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[0])
-    result = run(pytester, "--logit-controls")
-    assert blocks("text")[1] in result.stdout.str()
-
-
 def test_loss_snippet_is_found(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[3])
+    pytester.makeconftest(blocks("python")[2])
     result = run(pytester, "--logit-checks", "--logit-select=loss_matches_reference")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*unnormalised_targets at conftest.py:*", "*They sum to 1.4*"])
 
 
-def test_strategies_snippet_finds_the_fault_without_the_plugin(pytester: pytest.Pytester):
-    pytester.makepyfile(blocks("python")[6])
-    result = run(pytester, "-p", "no:logits")
-    result.assert_outcomes(failed=1)
-    assert blocks("text")[2] in result.stdout.str() + "\n"
-
-
-def test_relations_snippet_passes(pytester: pytest.Pytester):
-    pytester.makepyfile(blocks("python")[7])
-    run(pytester, "-p", "no:logits").assert_outcomes(passed=2)
-
-
 def test_every_python_block_is_one_of_those_above():
-    assert len(blocks("python")) == 8
-    assert len(blocks("toml")) == 2
+    assert len(blocks("python")) == 3
+    assert len(blocks("text")) == 1
+    assert len(blocks("toml")) == 1
 
 
 def test_ci_runs_the_printed_test_command():
@@ -119,10 +84,10 @@ def test_ci_runs_the_printed_test_command():
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
-def test_check_table_is_the_registry():
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", README.partition("## The checks")[2], re.MULTILINE)
-    claims = {c.name: c.claim for c in all_checks()}
-    assert dict(rows[: len(claims)]) == claims
+def test_checks_are_listed_by_their_first_tag_in_the_order_of_a_run():
+    rows = re.findall(r"^- \*\*(\w+):\*\* (.*(?:\n  .*)*)$", README.partition("## The checks")[2], re.MULTILINE)
+    listed = [(tag, name) for tag, names in rows for name in re.findall(r"`(\w+)`", names)]
+    assert listed == [(c.tags[0], c.name) for c in all_checks()]
 
 
 def test_argument_table_names_every_argument():
