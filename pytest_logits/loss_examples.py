@@ -64,8 +64,9 @@ def _beside_plain(
     except (RuntimeError, ValueError, IndexError):
         return None
     wanted = plain(leaf, labels)
-    numbers = {"labels": labels.tolist(), "loss": float(value.detach()), "plain_loss": float(wanted.detach())}
-    if abs(numbers["loss"] - numbers["plain_loss"]) > SHOWN:
+    given, plainly = float(value.detach()), float(wanted.detach())
+    numbers = {"labels": labels.tolist(), "loss": given, "plain_loss": plainly}
+    if abs(given - plainly) > SHOWN:
         return numbers
     (slope,) = torch.autograd.grad(wanted, leaf)
     gradient = torch.zeros_like(slope) if gradient is None else gradient

@@ -180,11 +180,11 @@ def _of_ignored(loss: LossSubject, probes: Probes, claim: Claim | None, label: i
         )
     whole = all_ignored(probes, label)
     sums = kind in ("sum", "rows") or loss.reduction in ("sum", "none")
-    how = None if whole is None else unsound(whole, sums=sums)
-    if how is None:
+    wrong = None if whole is None else unsound(whole, sums=sums)
+    if wrong is None:
         return None
     return Fault(
-        cause="ignored_rows_count" if how.startswith("the scores") else "unstable_loss",
-        measured=f"with every row of label {label} {loss.loss_name} is {whole}: {how}",
+        cause="ignored_rows_count" if wrong.startswith("the scores") else "unstable_loss",
+        measured=f"with every row of label {label} {loss.loss_name} is {whole}: {wrong}",
         expected="0 with a gradient of 0" + ("" if sums else ", or NaN as torch's own mean is"),
     )

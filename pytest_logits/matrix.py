@@ -192,7 +192,7 @@ def _legend(words: Iterable[str], width: int) -> Iterator[Line]:
 
 def _why(record: Record) -> str:
     wanted = record["expected"] if record["outcome"] == "inconclusive" else ""
-    return record["measured"] + (f"; expected {wanted}" if wanted else "")
+    return f"{record['measured']}; expected {wanted}" if wanted else str(record["measured"])
 
 
 def reasons(
