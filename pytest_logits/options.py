@@ -13,7 +13,7 @@ import pytest
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec
 from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
 from pytest_logits.settings import DEFAULT_DEVICE, DEFAULT_PROFILE, DEFAULT_SEED, PROFILES, Settings
-from pytest_logits.told import nearest, one_paragraph, shown
+from pytest_logits.told import LONGEST, nearest, one_paragraph, shown
 
 # What the command to run a model's item again needs beside its id, by the spec's identity.
 Words = Mapping[int, tuple[str, ...]]
@@ -143,7 +143,7 @@ def _device(config: pytest.Config) -> str:
 def _spec_from_options(config: pytest.Config, reference: str) -> ModelSpec:
     """The model that ``--logit-model`` names, with shape and classes from its two companions."""
     arguments: dict[str, Any] = {}
-    where = f"{source_of(config, 'model')} {reference}"
+    where = f"{source_of(config, 'model')} {one_paragraph(reference)[:LONGEST]}"
     for option, argument in (("input_shape", "input_shape"), ("classes", "num_classes")):
         text = text_of(config, option)
         if not text:
