@@ -23,7 +23,7 @@ from pytest_logits.settings import (
     PROFILES,
     Settings,
 )
-from pytest_logits.told import nearest, one_paragraph, shown
+from pytest_logits.told import LONGEST, nearest, one_paragraph, shown
 
 # The companions of --logit-model, and the arguments of register() that they give.
 COMPANIONS = {"input_shape": "input_shape", "classes": "num_classes"}
@@ -202,7 +202,8 @@ def _device(config: pytest.Config) -> str:
 def _model_of_option(config: pytest.Config, reference: str) -> tuple[ModelSpec, ByOption]:
     """The model that ``--logit-model`` names, with shape and classes from its two companions, or guessed."""
     arguments: dict[str, Any] = {}
-    where, options = f"{source_of(config, 'model')} {reference}", [f"--logit-model={reference}"]
+    where = f"{source_of(config, 'model')} {one_paragraph(reference)[:LONGEST]}"
+    options = [f"--logit-model={reference}"]
     for option, argument in COMPANIONS.items():
         text = text_of(config, option)
         if text:

@@ -103,7 +103,11 @@ class Parallel:
         claims = {check.name: check.claim for check in all_checks()}
         file = Path(self._config.rootpath, nodeid.partition("::")[0]).resolve()
         given = load_models(self._config)
-        options = [given.get(id(spec), ()) for spec in registered() if (spec.file, spec.name) == (file, model)]
+        options = [
+            given[id(spec)].options
+            for spec in registered()
+            if id(spec) in given and (spec.file, spec.name) == (file, model)
+        ]
         pasteable = nodeid
         if file.exists():
             there = os.path.relpath(file, self._config.invocation_params.dir)
