@@ -90,7 +90,7 @@ class Parallel:
         head, _, name = crashitem.rpartition("::")
         if not head or not _is_ours(name):
             return
-        result = self._died(crashitem, head.rpartition("::")[2], name, report.node.gateway.id)  # type: ignore[attr-defined]
+        result = self._died(crashitem, head.rpartition("::")[2], name, report.node.gateway.id)
         report.longrepr = crash_text(result)
         if CONTROL.fullmatch(name):
             words = plants()[fault_of(name)].words
