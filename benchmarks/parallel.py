@@ -31,7 +31,7 @@ def network():
 for number in range({models}):
     pytest_logits.register(network, name=f"network_{{number}}", input_shape=(64,), num_classes=10)
 """
-# With these the checks of one model take about a second on one core of the machine that docs/how-to/sharding.md names.
+# What one model takes is printed: choose the width so that it is about a second on the machine at hand.
 WIDTH, DEPTH = 256, 4
 
 
