@@ -80,7 +80,7 @@ def test_every_backward_pass_is_counted():
 def test_a_run_that_is_cut_has_had_its_first_gradients(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(learning, "SECONDS", -math.inf)
     run = LearningRun(subject_of(lambda: sound.MLP(3)))
-    assert [(len(trace.losses), trace.cut, trace.gradient) for trace in run.traces] == [(SILENT_STEPS + 1, True, True)]
+    assert [(len(trace.losses), trace.cut, trace.gradient) for trace in run.traces] == [(2, True, True)]
 
 
 def test_a_run_is_trained_once_for_a_subject():

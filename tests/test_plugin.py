@@ -332,11 +332,6 @@ def test_explain_begins_with_the_name(pytester: pytest.Pytester, name: str):
         (["--logit-checks", "-o", "logit_select='"], "ini option logit_select: No closing quotation"),
         (["--logit-checks", "--logit-report=no/out.json"], "there is no folder"),
         (["--logit-checks", "--logit-report=folder.json"], "is a folder"),
-        (["--logit-checks", "--logit-model=nets:net"], "--logit-model nets:net needs --logit-input-shape"),
-        (
-            ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=4"],
-            "--logit-model nets:net needs --logit-classes",
-        ),
         (
             ["--logit-checks", "--logit-model=nets:net", "--logit-input-shape=a", "--logit-classes=2"],
             "--logit-input-shape: 'a' must be integers, such as 3,32,32",

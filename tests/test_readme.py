@@ -46,13 +46,6 @@ def test_pyproject_snippet_registers_the_model(pytester: pytest.Pytester):
     result.stdout.fnmatch_lines(["pyproject.toml::spam_filter::outputs_are_logits"])
 
 
-def test_expected_failures_snippet_is_of_what_there_is(pytester: pytest.Pytester):
-    pytester.makeconftest(blocks("python")[0])
-    pytester.makepyprojecttoml(blocks("toml")[1])
-    result = run(pytester, "--logit-checks", "--co", "-q")
-    assert result.ret == pytest.ExitCode.OK
-
-
 def test_model_option_snippet_checks_the_model(pytester: pytest.Pytester):
     folder = pytester.mkpydir("spam")
     (folder / "net.py").write_text("from torch import nn\n\n\ndef SpamNet():\n    return nn.Linear(10, 2)\n")

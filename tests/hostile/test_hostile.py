@@ -195,7 +195,7 @@ def test_a_place_is_the_users_line(run: Run):
 def test_where_a_worker_is_lost_only_its_item_is(run: Run, request: pytest.FixtureRequest):
     if "serial" in request.node.name:
         pytest.skip("in one process, what ends it ends the session")
-    lost = set(re.findall(r"crashed while running 'hostile_models\.py::(\w+)::", run.output))
+    lost = {model for (model, _), record in run.records.items() if "died while this ran" in record["measured"]}
     assert lost == set(KINDS["deadly"])
     assert run.records.keys() >= WANTED
 
