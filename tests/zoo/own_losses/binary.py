@@ -225,7 +225,6 @@ def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
 ALSO = {
     "NegativesLikePositives": ("loss_rewards_mistakes",),
     "WeightedBySigns": ("loss_rewards_mistakes",),
-    "TagsBehindSoftmax": ("loss_rewards_mistakes",),
     "DiceOfScores": ("loss_rewards_mistakes",),
     "PosWeightOfScores": ("loss_rewards_mistakes",),
 }
