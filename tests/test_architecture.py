@@ -82,7 +82,18 @@ def test_what_the_plugin_loads_when_unused_imports_nothing_heavy():
 
 
 # What reads objects from bytes, runs text as code, or speaks to a network.
-UNWANTED_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "socket", "urllib.request", "http", "requests", "ssl"}
+UNWANTED_MODULES = {
+    "pickle",
+    "marshal",
+    "shelve",
+    "dill",
+    "cloudpickle",
+    "socket",
+    "urllib.request",
+    "http",
+    "requests",
+    "ssl",
+}
 UNWANTED_CALLS = {"eval", "exec", "torch.load", "torch.hub.load", "compile"}
 
 

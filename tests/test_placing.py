@@ -81,6 +81,7 @@ def results(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, device: 
     return {record["nodeid"]: record for record in report["results"]}
 
 
+@pytest.mark.slow
 def test_a_run_on_a_second_device_gives_the_verdicts_of_the_cpu(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):

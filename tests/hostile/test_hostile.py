@@ -106,7 +106,7 @@ DESELECTED = [
 WANTED = {(entry.name, check) for entry in KINDS["survived"].values() for check in entry.verdicts}
 
 
-@pytest.fixture(scope="module", params=["serial", "two workers"])
+@pytest.fixture(scope="module", params=["serial", pytest.param("two workers", marks=pytest.mark.slow)])
 def run(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, str]
 ) -> Run:
@@ -201,12 +201,11 @@ def test_where_a_worker_is_lost_only_its_item_is(run: Run, request: pytest.Fixtu
 
 
 def test_what_does_not_end_is_an_error_with_its_place(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """In this process, where all that the first check imports is loaded."""
+    """In a process of its own: threads that do not end stay behind."""
     prepare(pytester.path)
     monkeypatch.setenv("HOSTILE", "endless")
     select = f"--logit-select={CHECKS['learns']}"
-    with preserved_state():
-        result = pytester.runpytest_inprocess(*OPTIONS[:2], *OPTIONS[3:], select, "--logit-timeout=0.3")
+    result = pytester.runpytest_subprocess(*OPTIONS[:2], *OPTIONS[3:], select, "--logit-timeout=0.3")
     run = read(pytester.path, int(result.ret), result.stdout.str())
     found = {name: (record["outcome"], record["measured"]) for (name, _), record in run.records.items()}
     assert found == {name: ("error", _Place(name)) for name in KINDS["endless"]}

@@ -362,6 +362,7 @@ CONTRACTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_a_thousand_examples_keep_the_contract_and_reach_every_branch(name: str):
     contract = CONTRACTS[name]
