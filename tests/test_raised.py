@@ -13,7 +13,7 @@ from pytest_logits.raised import is_raised_by_hand, raised_at, said, users_frame
 OURS = str(Path(__import__("pytest_logits").__file__).parent / "runner.py")
 TORCH = str(Path(torch.__file__).parent / "nn" / "modules" / "module.py")
 LIBRARY = pytest.__file__
-USERS, CONFTEST = "/home/me/net.py", "/home/me/conftest.py"
+USERS, CONFTEST = "/project/net.py", "/project/conftest.py"
 
 
 class Silent(Exception):
