@@ -191,6 +191,11 @@ class Interrupts(Net):
         raise KeyboardInterrupt("mine")
 
 
+@hostile("error KeyboardInterrupt: mine")
+def interrupts_in_the_factory() -> NoReturn:
+    raise KeyboardInterrupt("mine")
+
+
 @hostile("error GeneratorExit")
 class RaisesGeneratorExit(Net):
     def forward(self, x: Tensor) -> Any:
