@@ -270,7 +270,7 @@ class _Writes(TorchFunctionMode):
         return result
 
     def _versions(self) -> list[int]:
-        return [tensor._version for tensor in self._watched]
+        return [tensor._version for tensor in self._watched if not tensor.is_inference()]
 
 
 def writing_place(subject: Subject, model: nn.Module, inputs: Any) -> Location | None:

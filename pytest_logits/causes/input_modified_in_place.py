@@ -34,5 +34,5 @@ class Classifier(nn.Module):
 """
 
 SEEN: tuple[tuple[str, str], ...] = (
-    ("pytorch/vision#217", "make_grid wrote into the batch that it showed, and training went astray"),
+    ("pytorch/vision#217", "make_grid wrote into the batch that it was given to show"),
 )

@@ -175,3 +175,21 @@ class DroppedRightly(sound.MLP):
 )
 def test_sound_twins_pass(model, arguments):
     assert result_of(CHECK, model, **arguments).outcome == "passed"
+
+
+class OfGraphs(nn.Module):
+    """Takes a sparse matrix beside its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, rows: Tensor, neighbours: Tensor) -> Tensor:
+        return self.head(torch.sparse.mm(neighbours, rows))
+
+
+def test_sparse_inputs_are_taken():
+    def inputs(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return torch.randn(count, 4, generator=generator), torch.eye(count).to_sparse()
+
+    assert result_of(CHECK, OfGraphs, inputs=inputs).outcome == "passed"
