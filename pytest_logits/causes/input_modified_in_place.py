@@ -1,9 +1,9 @@
 """forward writes into the tensor that it is given.
 
-x.mul_(2), x /= 255, x[:, 0] = 0 and a first layer that is nn.ReLU(inplace=True) change the caller's tensor. A second
-pass over the same batch, for a metric or in the next epoch, sees other numbers. Slices of a tensor are views of it:
-where batches are slices, the data itself is changed, once more in each epoch. Batches that are made anew each time, as
-most DataLoaders make them, hide it.
+x.mul_(2), x /= 255, x[:, 0] = 0 and a first layer that is nn.ReLU(inplace=True) or nn.Dropout(inplace=True) change the
+caller's tensor. A second pass over the same batch, for a metric or in the next epoch, sees other numbers. Slices of a
+tensor are views of it: where batches are slices, the data itself is changed, once more in each epoch. Batches that are
+made anew each time, as most DataLoaders make them, hide it.
 """
 
 FIX = (

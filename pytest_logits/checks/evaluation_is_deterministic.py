@@ -24,7 +24,7 @@ from pytest_logits.subject import BENT, Subject
 AGAIN = 8
 # For one that does. A coin for all rows that falls one way with probability p stays hidden in the two times 18
 # evaluations with (1 - p) ** 36: 3e-4 at p = 1/5. They are 36 of the 40 forward passes that a check may take. The next
-# one asks whether the model writes into its input.
+# two ask whether the model writes into its input.
 MANY = 18
 RANDOM = ("dropout", "bernoulli", "rand", "normal", "multinomial", "gumbel")
 
@@ -38,7 +38,7 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
 
     Every evaluation gets a copy of the batch. In the end the model is handed the same tensors twice: one that writes
     into them fails where the logits differ then, and is advice where they do not, as behind a first layer that is
-    nn.ReLU(inplace=True).
+    nn.ReLU(inplace=True), or where it writes in train mode only, as nn.Dropout(inplace=True) does.
 
     Causes: evaluation_is_random, input_modified_in_place.
     """
@@ -96,13 +96,14 @@ def _writes(subject: Subject, scattered: nn.Module, inputs: Any) -> Verdict | No
     """The verdict on a model that writes into its input; scattered parameters hide least of what comes of it."""
     found = _written(subject, scattered, inputs)
     if found is None:
-        return None
+        scattered.train()
+        return _written(subject, scattered, inputs, mode="train")
     as_built = _written(subject, evaluating(subject.fresh()), inputs)
     return as_built if as_built is not None and as_built.outcome == "failed" else found
 
 
-def _written(subject: Subject, model: nn.Module, inputs: Any) -> Verdict | None:
-    """What a model makes of tensors that it is handed twice; None where it does not write into them."""
+def _written(subject: Subject, model: nn.Module, inputs: Any, *, mode: str = "eval") -> Verdict | None:
+    """What a model makes of tensors that it is handed, in eval mode twice; None where it does not write into them."""
     held = placed(copied(inputs), subject.device)
     given = tensors_in(held)
 
@@ -120,24 +121,26 @@ def _written(subject: Subject, model: nn.Module, inputs: Any) -> Verdict | None:
         return None
     before, after = next(pair for pair in pairs if _unequal(*pair))
     example = {"batch_size": SCAN_ROWS, "before": before.flatten().tolist()[:4], "after": after.flatten().tolist()[:4]}
-    allowed = tolerance(first.dtype, float(first.abs().max()))
-    try:
-        second = scores()
-    except Exception as error:
-        # Whatever a model raises of a batch that it has changed itself, it did not raise the first time.
-        gap, again = math.inf, f"raises {type(error).__name__}"
-    else:
-        gap = float((first - second).abs().max()) if first.shape == second.shape else math.inf
-        again = f"gives logits that differ by {gap:.4g}" if gap > allowed else "gives the same logits"
+    measured = f"a pass in {mode} mode changes {changed} of the {numbers} numbers of its input"
+    gap, allowed = 0.0, tolerance(first.dtype, float(first.abs().max()))
+    if mode == "eval":
+        try:
+            second = scores()
+        except Exception as error:
+            # Whatever a model raises of a batch that it has changed itself, it did not raise the first time.
+            gap, again = math.inf, f"raises {type(error).__name__}"
+        else:
+            gap = float((first - second).abs().max()) if first.shape == second.shape else math.inf
+            again = f"gives logits that differ by {gap:.4g}" if gap > allowed else "gives the same logits"
+        measured += f"; a second pass over the same tensors {again}"
     return Verdict(
         outcome="failed" if gap > allowed else "advice",
         cause="input_modified_in_place",
-        measured=f"a pass in eval mode changes {changed} of the {numbers} numbers of its input; a second pass over the "
-        f"same tensors {again}",
+        measured=measured,
         expected="an input that is as it was",
         location=writing_place(subject, model, placed(copied(inputs), subject.device)),
         counterexample=example,
-        evidence={"changed": changed, "numbers": numbers, "gap": gap, "tolerance": allowed},
+        evidence={"changed": changed, "numbers": numbers, "gap": gap, "tolerance": allowed, "mode": mode},
     )
 
 

@@ -106,6 +106,18 @@ def test_what_is_written_and_changes_no_logit_is_advice():
     assert result.verdict.measured.endswith("a second pass over the same tensors gives the same logits")
 
 
+class DroppedInPlace(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(F.dropout(x, 0.5, self.training, inplace=True))  # FAULT
+
+
+def test_what_is_written_in_train_mode_only_is_advice():
+    result = result_of(CHECK, lambda: DroppedInPlace(2))
+    assert found(result) == ("advice", "input_modified_in_place")
+    assert result.verdict.measured.startswith("a pass in train mode changes 160 of the 160 numbers of its input")
+    assert blamed(result).endswith("# FAULT")
+
+
 class Unsqueezed(sound.MLP):
     def forward(self, x: Tensor) -> Tensor:
         x.unsqueeze_(1)  # FAULT

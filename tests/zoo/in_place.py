@@ -113,6 +113,14 @@ class ReluFirst(nn.Module):
         return self.net(x)
 
 
+class DropoutFirst(sound.MLP):
+    """Writes zeros into its input, in train mode only."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.net.insert(0, nn.Dropout(0.2, inplace=True))
+
+
 def put_back(x: Tensor) -> Tensor:
     doubled = x.mul_(2.0).clone()
     x.div_(2.0)
@@ -125,6 +133,13 @@ TRAPS = (
         name="ReluFirst",
         words="a first layer in place that changes nothing twice",
         factory=ReluFirst,
+        arguments=FLAT3,
+        advice=(CHECK,),
+    ),
+    Trap(
+        name="DropoutFirst",
+        words="dropout of the input in place",
+        factory=DropoutFirst,
         arguments=FLAT3,
         advice=(CHECK,),
     ),
