@@ -89,3 +89,13 @@ def test_sound_twins_pass(model, arguments):
 def test_tolerance_is_half_the_digits():
     assert tolerance(torch.float32, 1.0) == pytest.approx(2**-11.5)
     assert tolerance(torch.float64, 4.0) == 4 * 2**-26
+
+
+class OneRowOverflows(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) * torch.where(torch.arange(len(x)) == 1, torch.nan, 1.0).unsqueeze(1)
+
+
+def test_rows_that_are_nan_do_not_hide_the_others():
+    """NaN equals nothing: an evaluation that repeats itself is not random for it."""
+    assert result_of(CHECK, lambda: OneRowOverflows(2)).outcome == "passed"
