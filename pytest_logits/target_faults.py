@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -51,31 +52,39 @@ def every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) ->
 
 
 def few_zeros(subject: Subject | LossSubject, rows: int) -> Tensor | None:
-    """Scores of 0 for a counterexample, of two classes where the loss takes any number; None where they are many."""
+    """Scores of 0 for a counterexample; None where they are many."""
     zeros = subject.sample_logits.new_zeros((rows, *subject.sample_logits.shape[1:]))
-    if isinstance(subject, LossSubject) and subject.any_classes:
-        zeros = zeros[:, :2]
     return zeros if zeros.numel() <= FEW else None
 
 
 def _refused_row(subject: Subject | LossSubject, error: Exception) -> dict[str, Any] | None:
-    """A single row that the loss refuses with the same error: of the first two labels or the last, if any."""
-    scores = few_zeros(subject, 1)
-    if scores is None:
+    """A single row that the loss refuses with the same error: of the first two labels or the last, if any.
+
+    Of two classes where their number is not said, though a loss that refuses its targets may be made for another.
+    """
+    zeros = few_zeros(subject, 1)
+    if zeros is None:
         return None
-    classes = max(scores.shape[1] if scores.ndim > 1 else 1, 2)
-    labels = every_label(subject, scores.expand(classes, *scores.shape[1:]), classes)
-    for row in sorted({0, 1, classes - 1}):
-        one = labels[row : row + 1]
-        try:
-            subject.loss(subject.nature.link(scores), one)
-        except SubjectError:
-            raise
-        except Exception as again:
-            if type(again) is type(error):
-                targets = subject.targets(one, scores)
-                return {"logits": scores.tolist(), "labels": one.tolist(), "targets": targets.tolist()}
+    few = [zeros[:, :2]] if isinstance(subject, LossSubject) and subject.says_no_classes else []
+    for scores in (*few, zeros):
+        classes = max(scores.shape[1] if scores.ndim > 1 else 1, 2)
+        labels = every_label(subject, scores.expand(classes, *scores.shape[1:]), classes)
+        for row in sorted({0, 1, classes - 1}):
+            one = labels[row : row + 1]
+            try:
+                subject.loss(subject.nature.link(scores), one)
+            except SubjectError:
+                raise
+            except Exception as again:
+                if _words(again) == _words(error):
+                    targets = subject.targets(one, scores)
+                    return {"logits": scores.tolist(), "labels": one.tolist(), "targets": targets.tolist()}
     return None
+
+
+def _words(error: Exception) -> str:
+    """What an error says, but for its numbers."""
+    return re.sub(r"\d+", "", f"{type(error).__name__}: {error}")
 
 
 def _taken(subject: Subject | LossSubject, scores: Tensor) -> str:
