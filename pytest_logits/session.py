@@ -31,7 +31,7 @@ from pytest_logits.report_card import extra
 from pytest_logits.report_files import ReportFiles
 from pytest_logits.report_formats import refusal, report_text
 from pytest_logits.report_json import report_of
-from pytest_logits.report_places import Place
+from pytest_logits.report_places import Place, place_of
 from pytest_logits.runner import decide
 from pytest_logits.screen import screen_of, tell_worker
 from pytest_logits.selection import selected_checks
@@ -276,9 +276,9 @@ class LogitSession:
                 report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
         return report
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather the records, on the controller too, and give a failure its colours where there is a terminal."""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, Any, Any]:
+        """Gather the records, on the controller too, and give a failure its colours and place before others tell it."""
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
@@ -288,10 +288,13 @@ class LogitSession:
             if hasattr(report, "wasxfail"):
                 self.because[report.nodeid] = report.wasxfail
             if isinstance(report.longrepr, str) and not hasattr(self.config, "workerinput"):
-                report.longrepr = Failure(report.longrepr, path=path, line=(line or 0) + 1)  # type: ignore[assignment]
+                place = place_of(record, self.registered) or Place(path, 1)
+                file = str(self.config.rootpath / place.file)
+                report.longrepr = Failure(file, place.line, report.longrepr)
         control = getattr(report, "logit_control", None)
         if control is not None:
             self.controls[report.nodeid] = control
+        return (yield)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
