@@ -53,7 +53,7 @@ class Crash(NamedTuple):
 class Failure(NamedTuple):
     """The text of a failure as a report's ``longrepr``: in colour where there is colour, else as it is.
 
-    A tuple (path, line, text) is one of the forms of ``longrepr``, so that other plugins find the place and the text too.
+    A tuple (path, line, text) is a form of ``longrepr`` that other plugins know, and find the place and the text in.
     """
 
     path: str

@@ -1,7 +1,8 @@
 """Run the article's example and take a picture of its HTML report: ``python docs/figures/report.py``.
 
-Writes docs/figures/report.png, the page as a reader has it: the matrix of models and checks, and the first failure with its loss
-curve. Needs playwright with a headless Chromium, the one in ``CHROMIUM`` or on the path, and Pillow, which matplotlib brings along.
+Writes docs/figures/report.png, the page as a reader has it: the matrix of models and checks, and the failure that the
+terminal's picture shows, found by a search. Needs playwright with a headless Chromium, the one in ``CHROMIUM`` or on
+the path, and Pillow, which matplotlib brings along.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ EXAMPLE = "docs/examples/article"
 SEARCH = "incorrect loss_reaches"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZE = {"width": 960, "height": 800}
-# A page of few colours; what lies between them is the smoothing of letters.
+# The page has few colours; the others smooth its letters. Those kept cover all, so that a thin line keeps its own.
 COLOURS = 64
 
 
@@ -63,7 +64,11 @@ def main() -> None:
         end = show(page) + 16
         taken = page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": SIZE["width"], "height": end})
         opened.close()
-    picture = Image.open(io.BytesIO(taken)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    picture = (
+        Image.open(io.BytesIO(taken))
+        .convert("RGB")
+        .quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
     picture.save(FIGURE, optimize=True)
 
 
