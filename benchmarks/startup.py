@@ -1,8 +1,8 @@
 """What a plugin costs where it is installed and not used: ``pytest --collect-only`` of an empty folder, in pairs.
 
 Run ``python -m benchmarks.startup [pairs]`` in the checkout. Every round runs pytest once without any of the plugins
-below, and once with each of them that is installed, in random order; the median of the differences is what it costs.
-Seconds are of the processor.
+below, and once with each of them that is installed, in random order. What it costs is the median of the differences,
+given with its 95 % confidence interval. Seconds are of the processor.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def main(rounds: int) -> None:
         cases = {dist: lambda point=point: run(folder, point) for dist, point in names.items()}
         found = pairs.in_turn({"pytest alone": lambda: run(folder, ""), **cases}, rounds)
     base = found["pytest alone"]
-    print("| installed and not used | ms | times pytest alone |\n| --- | --- | --- |")
-    print(f"| pytest alone | {pairs.spread([1e3 * s for s in base])} | 1 |")
+    print("| installed and not used | ms (95 % confidence) | times pytest alone |\n| --- | --- | --- |")
+    print(f"| pytest alone | {pairs.interval([1e3 * s for s in base])} | 1 |")
     for dist in names:
         more = [1e3 * (a - b) for a, b in zip(found[dist], base, strict=True)]
-        print(f"| {dist} | + {pairs.spread(more)} | {pairs.ratios(found[dist], base)} |")
+        print(f"| {dist} | + {pairs.interval(more)} | {pairs.ratios(found[dist], base)} |")
 
 
 if __name__ == "__main__":
