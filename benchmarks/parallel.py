@@ -39,7 +39,7 @@ for number in range({models}):
     pytest_logits.register(network, name=f"network_{{number}}", input_shape=(3, {side}, {side}), num_classes=10)
 """
 # So that the checks of one model take about a second of one processor. What they take is printed.
-WIDTH, SIDE = 16, 48
+WIDTH, SIDE = 16, 64
 TINY = ("--logit-select=outputs_depend_on_inputs",)
 
 
