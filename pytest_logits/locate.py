@@ -277,7 +277,8 @@ def writing_place(subject: Subject, model: nn.Module, inputs: Any) -> Location |
     """Where a forward pass first writes into the batch that it is given, which is written into."""
     seed_everything(subject.seed("locate"))
     subject.count(forward=1)
-    with torch.no_grad(), _Writes(tensors_in(inputs)) as writes:
+    writes = _Writes(tensors_in(inputs))
+    with torch.no_grad(), writes:
         handed(model, inputs)
     return writes.first
 

@@ -112,7 +112,8 @@ def _written(subject: Subject, model: nn.Module, inputs: Any, *, mode: str = "ev
         seed_everything(subject.seed("written"))
         with torch.no_grad():
             # A model may return a view of what it is given.
-            return placed(subject.extract(handed(model, held)).clone(), CPU)
+            found: Tensor = placed(subject.extract(handed(model, held)).clone(), CPU)
+            return found
 
     first = scores()
     pairs = list(zip(tensors_in(inputs), placed(given, CPU), strict=True))
