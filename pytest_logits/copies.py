@@ -134,17 +134,24 @@ class Copies(ABC):
         """``train_step=``, or what the model's library does in a step."""
         return self.spec.train_step or self.convention.train_step
 
-    def scattered(self, amount: float, variant: int = 0, *, mirrored: bool = False) -> nn.Module:
+    def scattered(
+        self, amount: float, variant: int = 0, *, mirrored: bool = False, head_only: bool = False
+    ) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
 
         ``mirrored`` takes the same noise off: where a bias has decided everything, it now decides the other way.
 
-        The size is that of :func:`size_of`, taken of the parameters as initialised.
+        ``head_only`` leaves all but the last matrix and what is registered after it as initialised. The size is that of
+        :func:`size_of`, taken of the parameters as initialised.
         """
         model = self.fresh()
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
+        parameters = list(model.parameters())
+        if head_only:
+            matrices = [i for i, p in enumerate(parameters) if p.ndim > 1]
+            parameters = parameters[matrices[-1] :] if matrices else []
         with torch.no_grad():
-            for p in model.parameters():
+            for p in parameters:
                 if amount and p.is_floating_point():
                     add_noise(p, size_of(p) * (-amount if mirrored else amount), rng)
         return model
