@@ -95,7 +95,8 @@ class Records:
                 self.because[report.nodeid] = report.wasxfail
             if isinstance(report.longrepr, str) and not hasattr(self.config, "workerinput"):
                 place = place_of(record, self.registered) or Place(path, 1)
-                report.longrepr = Failure(str(self.config.rootpath / place.file), place.line, report.longrepr)
+                file = str(self.config.rootpath / place.file)
+                report.longrepr = Failure(file, place.line, report.longrepr)
         control = getattr(report, "logit_control", None)
         if control is not None:
             self.controls[report.nodeid] = control
