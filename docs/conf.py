@@ -16,6 +16,9 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = "pytest-logits"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+html_show_copyright = False
 
 # Links to a heading of another page.
 myst_heading_anchors = 3

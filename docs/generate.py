@@ -47,7 +47,7 @@ def cause_page(found: Cause, checks: list[Check]) -> str:
         f"{found.fix[0].upper()}{found.fix[1:]}.",
     ]
     if found.seen:
-        parts += ["## Seen in the wild", "\n".join(f"- {where}: {what}" for where, what in found.seen)]
+        parts += ["## Seen in the wild", "\n".join(f"- {_linked(where)}: {what}" for where, what in found.seen)]
     finders = [c.name for c in checks if re.search(rf"\b{found.name}\b", c.doc)]
     parts += ["## Found by", "\n".join(f"- [{name}](../checks/{name}.md)" for name in finders)]
     return _joined(parts)
@@ -69,6 +69,12 @@ def check_page(check: Check) -> str:
 def _index(title: str, text: str, summaries: dict[str, str]) -> str:
     rows = [f"- [{name}]({name}.md): {summary}" for name, summary in sorted(summaries.items())]
     return _joined(["<!-- Made by docs/generate.py. -->", f"# {title}", text, "\n".join(rows)])
+
+
+def _linked(where: str) -> str:
+    """``owner/name#12`` with its address, where it is an issue on GitHub; GitHub leads from there to a pull request."""
+    issue = re.fullmatch(r"([\w.-]+/[\w.-]+)#(\d+)", where)
+    return f"[{where}](https://github.com/{issue[1]}/issues/{issue[2]})" if issue else where
 
 
 def _code(text: str) -> str:

@@ -121,6 +121,10 @@ def tell(reporter: pytest.TerminalReporter, summary: Summary, *, width: int, eve
         reporter.line("")
         reporter.line("To register what --logit-model names, put this into conftest.py:")
         _copied(reporter, ["import pytest_logits", *dict.fromkeys(imports), "", *calls])
+    named = [record["cause"] for record in records if record["outcome"] == "failed" and record["cause"]]
+    if named:
+        reporter.line("")
+        reporter.line(f"More on a cause: pytest --logit-explain {named[0]}")
     if summary.block:
         reporter.line("")
         new = summary.block[0].startswith("[")

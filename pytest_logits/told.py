@@ -14,14 +14,16 @@ MOST_NAMES = 100
 
 
 def nearest(word: Any, words: Iterable[str]) -> str:
-    """``"did you mean 'x'?"`` where one of ``words`` is near ``word``, else the list of what is allowed."""
+    """``"did you mean 'x'?"`` where one of ``words`` is near ``word``, else a list: those with such a part, or all."""
     known = list(words)
     # Cut, for difflib's time grows with the square of a word's length.
     text = word[:LONGEST] if isinstance(word, str) else shown(word)
     close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
-    known = [name for name in known if text and text in name] or known
+    parts = sorted({part for name in known for part in name.split("_")})
+    part = (difflib.get_close_matches(text, parts, n=1, cutoff=0.7) or [text])[0]
+    known = [name for name in known if part and part in name] or known
     more = ", ..." if len(known) > MOST_NAMES else ""
     return f"it is one of: {', '.join(known[:MOST_NAMES])}{more}"
 

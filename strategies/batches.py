@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def x(self) -> Tensor:
-        """Inputs, (N, *input_shape): float32 of standard deviation ``scale``, or int64 tokens in [0, vocab_size)."""
+        """Inputs (N, *input_shape), float32 of standard deviation ``scale`` or int64 tokens in [0, vocab_size)."""
         return self._tensors[0]
 
     @property

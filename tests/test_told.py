@@ -30,7 +30,8 @@ def test_the_nearest_word_is_named(word: str, said: str):
 
 def test_the_words_that_hold_the_word_are_named():
     names = ["bounded_logits", "softmax_before_cross_entropy", "softmax_before_bce_with_logits"]
-    assert nearest("softmax", names) == "it is one of: softmax_before_cross_entropy, softmax_before_bce_with_logits"
+    both = "it is one of: softmax_before_cross_entropy, softmax_before_bce_with_logits"
+    assert [nearest(word, names) for word in ("softmax", "softmx")] == [both, both]
 
 
 def test_a_long_list_of_names_is_cut():

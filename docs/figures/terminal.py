@@ -23,6 +23,7 @@ SIZE, ADVANCE, LEADING, MARGIN = 13, 7.8, 18, 16
 BACKGROUND, FOREGROUND = "#1f2430", "#d7dae0"
 # What terminals call 30 to 37; the bright ones, 90 to 97, are drawn alike.
 COLOURS = ("#5c6370", "#f07178", "#a5d76e", "#e6c07b", "#6cb6ff", "#c792ea", "#7fdbca", "#d7dae0")
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 STYLE = re.compile(r"\x1b\[([\d;]*)m")
 
 
@@ -75,17 +76,19 @@ def svg(lines: list[str]) -> str:
     for number, line in enumerate(lines):
         column, y = 0, MARGIN + number * LEADING + SIZE
         for stretch, attributes in pieces(line):
-            if stretch.strip():
-                place = f'x="{MARGIN + column * ADVANCE:.1f}" y="{y}" textLength="{len(stretch) * ADVANCE:.1f}"'
-                rows.append(f"<text {place}{attributes}>{escape(stretch)}</text>")
+            # Browsers do not all keep spaces, and would stretch what is left to the length.
+            shown = stretch.strip().replace(" ", NO_BREAK_SPACE)
+            if shown:
+                start = column + len(stretch) - len(stretch.lstrip())
+                place = f'x="{MARGIN + start * ADVANCE:.1f}" y="{y}" textLength="{len(shown) * ADVANCE:.1f}"'
+                rows.append(f"<text {place}{attributes}>{escape(shown)}</text>")
             column += len(stretch)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
             ">",
             f'<rect width="{width}" height="{height}" rx="8" fill="{BACKGROUND}"/>',
-            f'<g font-family="ui-monospace, Menlo, Consolas, monospace" font-size="{SIZE}" fill="{FOREGROUND}" '
-            'xml:space="preserve">',
+            f'<g font-family="ui-monospace, Menlo, Consolas, monospace" font-size="{SIZE}" fill="{FOREGROUND}">',
             *rows,
             "</g>",
             "</svg>",
