@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -242,3 +243,31 @@ def test_in_another_thread_what_ends_is_let_be():
     thread.join()
     assert ended == [True]
     assert [t.name for t in threading.enumerate() if t.name == "logit-timeout"] == []
+
+
+TRACED = """
+import sys
+import threading
+from pytest_logits.limits import Limit, OutOfTime
+
+def run(seconds):
+    try:
+        with Limit(seconds).of("a_check"):
+            while seconds < 1:
+                pass
+    except OutOfTime as error:
+        print(error.args[0])
+
+for seconds in (60.0, 0.01):
+    thread = threading.Thread(target=run, args=(seconds,))
+    thread.start()
+    thread.join()
+sys.settrace(lambda *event: None)
+run(60.0)
+"""
+
+
+def test_code_can_be_traced_after_a_limit_in_another_thread():
+    """By coverage, a debugger or Hypothesis. In a process of its own: where it cannot, it does not end."""
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("did not finish in 0.01 s\n", "")
