@@ -108,10 +108,14 @@ def _restore_modules(before: dict[str, Any]) -> None:
         sys.modules[name] = before[name]
 
 
+# To ask for them takes as long as to read them all.
+_SIGNALS = tuple(signal.valid_signals())
+
+
 def _handlers() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: signal.getsignal(number) for number in _SIGNALS}
 
 
 def _restore_handlers(before: dict[int, Any]) -> None:
