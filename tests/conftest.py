@@ -1,30 +1,41 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # As many processes run as there are cores; each with threads for all of them would only wait for the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-# A run inside a run forgets the modules that it was the first to import, and torch cannot be imported twice. Its
-# optimisers import torch._dynamo when they are first made.
-import torch._dynamo  # noqa: F401
-
-import pytest_logits.session  # noqa: F401
 from pytest_logits import check_registry, model_registry
 from pytest_logits.finding import Verdict
-from pytest_logits.subject import Subject
+
+if TYPE_CHECKING:
+    from pytest_logits.subject import Subject
 
 pytest_plugins = ["pytester"]
 
 ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
+# Who is asked to write no compiled files has every process compile the package anew.
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
-check_registry.all_checks()
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import first what a run inside a run must not be the first to import, and so forget: torch goes in once only.
+
+    Its optimisers import torch._dynamo when they are first made. The controller of pytest-xdist runs no test.
+    """
+    if config.getoption("tx", None) and not hasattr(config, "workerinput"):
+        return
+    for name in ("torch._dynamo", "pytest_logits.session"):
+        importlib.import_module(name)
+    check_registry.all_checks()
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +53,15 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     """
     monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv(NO_BYTECODE, raising=False)
     return pytester
 
 
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
     """The environment without what an outer run, pytest-xdist or the shell have put there, 80 columns wide."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"COLUMNS": "80"}
+    left_out = ("PYTEST_", NO_BYTECODE)
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)} | {"COLUMNS": "80"}
 
 
 @pytest.fixture
