@@ -13,6 +13,7 @@ from tests.zoo import (
     activations,
     batches,
     chances,
+    in_place,
     independence,
     learning,
     losses,
@@ -34,6 +35,7 @@ FAMILIES = (
     pairings,
     shapes,
     independence,
+    in_place,
     predictions,
     targets,
     losses,
@@ -47,6 +49,7 @@ FAMILIES = (
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
 TRAPS: tuple[Trap, ...] = (
     *traps.TRAPS,
+    *in_place.TRAPS,
     *losses.TRAPS,
     *learning.TRAPS,
     *steps.TRAPS,
