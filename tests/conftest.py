@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
-# Who is asked to write no compiled files has every process compile the package anew.
-NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,7 +74,6 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     """
     monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv(NO_BYTECODE, raising=False)
     installed = _distributions()
     monkeypatch.setattr(importlib.metadata, "distributions", lambda: installed)
     return pytester
@@ -85,8 +82,7 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
     """The environment without what an outer run, pytest-xdist or the shell have put there, 80 columns wide."""
-    left_out = ("PYTEST_", NO_BYTECODE)
-    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)} | {"COLUMNS": "80"}
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"COLUMNS": "80"}
 
 
 @pytest.fixture
