@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pytest_logits.copies import DoesNotApply, SubjectError
 from pytest_logits.feeding import SCAN_ROWS
-from pytest_logits.finding import Passes, Verdict
+from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_code import first_argument, name_of
 from pytest_logits.loss_shapes import DENSE, LossShapes
@@ -334,17 +334,19 @@ class LossSubject:
         return torch.float64 if taken else self.dtype
 
 
-_judged: dict[Any, Verdict] = {}
+T = TypeVar("T")
+_judged: dict[Any, Any] = {}
 
 
-def judged_once(loss: LossSubject, check: str, judge: Callable[[LossSubject], Verdict]) -> Verdict:
+def judged_once(loss: LossSubject, what: str, judge: Callable[[LossSubject], T]) -> T:
     """``judge(loss)``. A loss of torch's that is named is judged once for all models with such scores."""
     if not isinstance(loss.loss_object, str) or callable(loss.encoding) or loss.is_of_output:
         return judge(loss)
-    key = (check, loss.loss_object, loss.trailing, loss.dtype, loss.encoding, loss.task, loss.reduction, loss.settings)
+    key = (what, loss.loss_object, loss.trailing, loss.dtype, loss.encoding, loss.task, loss.reduction, loss.settings)
     if key not in _judged:
         _judged[key] = judge(loss)
-    return _judged[key]
+    judged: T = _judged[key]
+    return judged
 
 
 def as_loss(subject: Subject | LossSubject) -> LossSubject:

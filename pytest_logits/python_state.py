@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,16 +103,39 @@ def _umask() -> int:
     return mask
 
 
+_loaded: dict[str, Any] = {}
+
+
+def _modules() -> dict[str, Any]:
+    """The loaded modules by name. To copy thousands takes most of a millisecond: the last copy does until one is added.
+
+    One that was put in the place of another, under its name, is then not noticed.
+    """
+    global _loaded
+    last = next(reversed(sys.modules))
+    if len(_loaded) != len(sys.modules) or _loaded.get(last) is not sys.modules[last]:
+        _loaded = dict(sys.modules)
+    return _loaded
+
+
 def _restore_modules(before: dict[str, Any]) -> None:
-    # What was imported since stays: to import torch or numpy a second time breaks them.
+    # What was imported since stays: to import torch or numpy a second time breaks them. It stands behind the last one
+    # from before where none of those is gone.
+    added = len(sys.modules) - len(before)
+    if added >= 0 and next(islice(reversed(sys.modules), added, None)) == next(reversed(before)):
+        return
     for name in before.keys() - sys.modules.keys():
         sys.modules[name] = before[name]
+
+
+# To ask for them takes as long as to read them all.
+_SIGNALS = tuple(signal.valid_signals())
 
 
 def _handlers() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: signal.getsignal(number) for number in _SIGNALS}
 
 
 def _restore_handlers(before: dict[int, Any]) -> None:
@@ -209,7 +233,7 @@ KEPT = (
     Kept("environment", lambda: dict(os.environ), _restore_environment),
     Kept("umask", *_settings((_umask, os.umask))),
     Kept("sys.path, meta_path, path_hooks, argv", *_lists(sys, "path", "meta_path", "path_hooks", "argv")),
-    Kept("loaded modules: none is unloaded", lambda: dict(sys.modules), _restore_modules),
+    Kept("loaded modules: none is unloaded", _modules, _restore_modules),
     Kept("standard streams", *_attributes(sys, "stdin", "stdout", "stderr")),
     Kept(
         "hooks of sys",

@@ -147,12 +147,12 @@ class Extent:
         if not bool(scores.isfinite().all()):
             return
         for axis, size in enumerate(scores.shape):
-            if axis != 1 and size > 1:
+            # Along an axis that was not normalised once, nothing has to be added up again.
+            if axis != 1 and size > 1 and self.wrong_axes.get(axis, True):
                 bound = row_sum_tolerance(scores.dtype, size)
                 gap = float((scores.double().sum(dim=axis) - 1).abs().max())
                 log_gap = float(scores.double().logsumexp(dim=axis).abs().max())
-                normalised = gap <= bound or log_gap <= _log_tolerance(bound)
-                self.wrong_axes[axis] = self.wrong_axes.get(axis, True) and normalised
+                self.wrong_axes[axis] = gap <= bound or log_gap <= _log_tolerance(bound)
 
     def holds(self, region: Region) -> bool:
         """Whether every output so far lies in the region."""

@@ -142,10 +142,19 @@ def smallest_overflow(
         precision: in which.
         reaches: whether a batch of scores can come up at all.
     """
+    return smallest_reached(overflows(loss, reference, rays, precision=precision), reaches)
+
+
+def overflows(loss: Loss, reference: Loss, rays: Iterable[Ray], *, precision: Precision) -> tuple[Overflow, ...]:
+    """The overflow at the smallest margin on each of the rays that has one, and at zero."""
     rays = list(rays)
     tried = [_on_ray(loss, reference, ray, precision) for ray in rays]
-    found = [o for o in (*tried, _at_zero(loss, reference, rays, precision)) if o is not None]
-    reached = [o for o in found if reaches(o.ray.at(o.margin, precision.dtype))]
+    return tuple(o for o in (*tried, _at_zero(loss, reference, rays, precision)) if o is not None)
+
+
+def smallest_reached(found: Iterable[Overflow], reaches: Callable[[Tensor], bool]) -> Overflow | None:
+    """The one at the smallest margin of those whose scores can come up, or None."""
+    reached = [o for o in found if reaches(o.ray.at(o.margin, o.precision.dtype))]
     return min(reached, key=lambda o: o.margin, default=None)
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
+import importlib.metadata
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # As many processes run as there are cores; each with threads for all of them would only wait for the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,20 +18,27 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 
-# A run inside a run forgets the modules that it was the first to import, and torch cannot be imported twice. Its
-# optimisers import torch._dynamo when they are first made.
-import torch._dynamo  # noqa: F401
-
-import pytest_logits.session  # noqa: F401
 from pytest_logits import check_registry, model_registry
 from pytest_logits.finding import Verdict
-from pytest_logits.subject import Subject
+
+if TYPE_CHECKING:
+    from pytest_logits.subject import Subject
 
 pytest_plugins = ["pytester"]
 
 ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
 
-check_registry.all_checks()
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import first what a run inside a run must not be the first to import, and so forget: torch goes in once only.
+
+    Its optimisers import torch._dynamo when they are first made. The controller of pytest-xdist runs no test.
+    """
+    if config.getoption("tx", None) and not hasattr(config, "workerinput"):
+        return
+    for name in ("torch._dynamo", "pytest_logits.session"):
+        importlib.import_module(name)
+    check_registry.all_checks()
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +46,24 @@ def no_models() -> Iterator[None]:
     """Runs inside this one share its registries: each test starts with no models and leaves no models and checks."""
     with model_registry.isolated(), check_registry.isolated():
         yield
+
+
+class _ReadOnce:
+    """An installed distribution, whose files pytest reads anew in every run: a fifth of what a short one takes."""
+
+    def __init__(self, distribution: importlib.metadata.Distribution) -> None:
+        self._distribution = distribution
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._distribution, name)
+        if name in ("entry_points", "files", "metadata", "version"):
+            setattr(self, name, value)
+        return value
+
+
+@functools.cache
+def _distributions() -> tuple[_ReadOnce, ...]:
+    return tuple(map(_ReadOnce, importlib.metadata.distributions()))
 
 
 @pytest.fixture
@@ -45,6 +74,8 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     """
     monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
     monkeypatch.setenv("COLUMNS", "80")
+    installed = _distributions()
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: installed)
     return pytester
 
 

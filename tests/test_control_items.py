@@ -175,12 +175,9 @@ def test_without_controls_the_report_has_no_such_key(net: pytest.Pytester):
 
 
 def test_two_workers_give_the_controls_of_one(net: pytest.Pytester):
-    reports = []
-    for args in ((), ("-n", "2")):
-        select = "--logit-select=evaluation_is_deterministic,output_shape_is_stable"
-        net.runpytest_subprocess("--logit-controls", select, "--logit-report=out.json", *args)
-        found = json.loads((net.path / "out.json").read_text(encoding="utf-8"))
-        reports.append([{**control, "seconds": 0} for control in found["controls"]])
+    select = "--logit-select=evaluation_is_deterministic,output_shape_is_stable"
+    found = [report(net, select)["controls"], report(net, select, "-n", "2")["controls"]]
+    reports = [[{**control, "seconds": 0} for control in controls] for controls in found]
     assert len(reports[0]) == len(plants())
     assert reports[0] == reports[1]
 

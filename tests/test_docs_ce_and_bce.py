@@ -362,7 +362,7 @@ def test_the_optimizer_snippet_trains_both_alike():
 def test_the_registration_snippet_gives_a_clean_run(pytester: pytest.Pytester):
     pytester.makeconftest(SNIPPETS[2])
     options = ["--logit-checks", "--logit-select=models_are_equivalent,cross_entropy_agrees_with_bce"]
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
     # Only the first model names the other.
     result.assert_outcomes(passed=3, skipped=1)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+DOCS = Path(__file__).parent.parent / "docs" / "examples"
 SKIPPED = "not_applicable"
 ARTICLE = {
     ("incorrect", "outputs_are_logits"): "softmax_before_cross_entropy",
@@ -21,47 +25,62 @@ REAL = {
 }
 
 
-def report(pytester: pytest.Pytester, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and results of a run in a process of its own."""
+class Run(NamedTuple):
+    """A run in a process of its own that has ended: exit code, results of its report, and the models it was of."""
+
+    code: int
+    results: list[dict[str, Any]]
+    models: Path
+
+
+def run(folder: str, to: Path, environment: dict[str, str]) -> Run:
+    shutil.copytree(DOCS / folder, to, dirs_exist_ok=True)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--logit-checks", "--logit-report=out.json"]
-    result = pytester.run(*command, *arguments)
-    return int(result.ret), json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))["results"]
+    done = subprocess.run(command, cwd=to, env=environment, capture_output=True, check=False)
+    return Run(done.returncode, records(to), to / "models.py")
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def article(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, str]) -> Run:
+    return run("article", tmp_path_factory.mktemp("article"), clean_environment)
 
 
 def failures(results: list[dict[str, Any]]) -> dict[tuple[str, str], str | None]:
     return {(r["model"], r["check"]): r["cause"] for r in results if r["outcome"] not in ("passed", SKIPPED)}
 
 
-HAS_TRANSFORMERS = importlib.util.find_spec("transformers") is not None
-EXAMPLES = [
-    ("article", ARTICLE),
-    pytest.param("real", REAL, marks=pytest.mark.skipif(not HAS_TRANSFORMERS, reason="the example uses transformers")),
-]
+def test_the_articles_example_gives_its_verdicts(article: Run):
+    assert failures(article.results) == ARTICLE
+    assert article.code == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.parametrize(("folder", "expected"), EXAMPLES)
-def test_example_gives_its_verdicts(pytester: pytest.Pytester, folder: str, expected):
-    pytester.copy_example(f"docs/examples/{folder}")
-    code, results = report(pytester)
-    assert failures(results) == expected
-    assert code == pytest.ExitCode.TESTS_FAILED
+@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="the example uses transformers")
+def test_the_real_example_gives_its_verdicts(tmp_path: Path, clean_environment: dict[str, str]):
+    real = run("real", tmp_path, clean_environment)
+    assert failures(real.results) == REAL
+    assert real.code == pytest.ExitCode.TESTS_FAILED
 
 
-def test_softmax_finding_has_place_floor_and_proof(pytester: pytest.Pytester):
-    pytester.copy_example("docs/examples/article")
-    _, results = report(pytester, "-k", "incorrect and loss_reaches_its_minimum")
-    (found,) = results
-    code = (pytester.path / "models.py").read_text(encoding="utf-8").splitlines()
+def test_softmax_finding_has_place_floor_and_proof(article: Run):
+    (found,) = (r for r in article.results if (r["model"], r["check"]) == ("incorrect", "loss_reaches_its_minimum"))
+    code = article.models.read_text(encoding="utf-8").splitlines()
     assert found["location"] == {"file": "models.py", "line": code.index("        return self.model(x)") + 1}
     assert found["counterexample"]["floor"] == pytest.approx(0.3133, abs=1e-4)
     assert found["proof"]["with_fix"] < found["proof"]["goal"] < found["counterexample"]["floor"]
     assert found["proof"]["as_written"] > found["counterexample"]["floor"]
 
 
-def test_same_seed_gives_the_same_numbers(pytester: pytest.Pytester):
+def test_same_seed_gives_the_same_numbers(pytester: pytest.Pytester, article: Run):
+    """In another process, with other things done before, and of one of the models alone."""
     pytester.copy_example("docs/examples/article")
-    runs = [report(pytester, "-k", "incorrect")[1] for _ in range(2)]
-    for results in runs:
-        for result in results:
-            del result["seconds"]
-    assert json.dumps(runs[0]) == json.dumps(runs[1])
+    pytester.runpytest_inprocess("--logit-checks", "--logit-report=out.json", "-k", "incorrect")
+    here, there = (
+        [{**r, "seconds": 0} for r in results if r["model"] == "incorrect"]
+        for results in (records(pytester.path), article.results)
+    )
+    assert json.dumps(here) == json.dumps(there)

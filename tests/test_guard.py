@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -253,6 +254,22 @@ def test_gradients_are_on_inside_and_off_again_outside():
             inside = torch.is_grad_enabled()
         assert inside
         assert not torch.is_grad_enabled()
+
+
+def test_modules_that_make_room_for_others_are_put_back(monkeypatch: pytest.MonkeyPatch):
+    for number in range(4):
+        monkeypatch.setitem(sys.modules, f"made_{number}", ModuleType(f"made_{number}"))
+    with preserved_state():
+        pass
+    other = ModuleType("made_3")
+    monkeypatch.setitem(sys.modules, "made_3", other)
+    with preserved_state():
+        for number in (0, 3):
+            del sys.modules[f"made_{number}"]
+        for number in (4, 5, 6):
+            monkeypatch.setitem(sys.modules, f"made_{number}", ModuleType(f"made_{number}"))
+    assert {name for name in sys.modules if name.startswith("made_")} == {f"made_{number}" for number in range(7)}
+    assert sys.modules["made_3"] is other
 
 
 def test_numpy_is_not_imported_for_the_purpose():

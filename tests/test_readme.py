@@ -20,13 +20,14 @@ def blocks(language: str) -> list[str]:
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """A run as a user has it, outside this repository."""
-    return pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments)
+    """A run outside this repository."""
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
 def test_shown_output_is_the_output_of_a_run(pytester: pytest.Pytester):
+    """In a process of its own, as a user has it."""
     pytester.copy_example("docs/examples/article")
-    result = run(pytester, "--logit-checks")
+    result = pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--logit-checks")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = blocks("text")[0].replace("docs/examples/article/", "")
     assert shown in result.stdout.str() + "\n"

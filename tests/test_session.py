@@ -18,6 +18,7 @@ import numpy
 import pytest
 import torch
 
+import pytest_logits
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.model_registry import isolated
@@ -311,7 +312,7 @@ def test_a_pair_is_compared_once_where_one_names_the_other(pytester: pytest.Pyte
 
 def test_a_pair_that_names_no_model_ends_the_session_when_all_are_known(pytester: pytest.Pytester):
     pytester.makeconftest(PAIR.replace("to='other'", "to='othr'"))
-    result = pytester.run(sys.executable, "-m", "pytest", "--logit-checks", "--co")
+    result = run(pytester, "--co")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines("ERROR: cannot pair 'net' (*): equivalent_to='othr' is no registered model; *'other'?")
 
@@ -637,25 +638,58 @@ def test_a_traceback_ends_where_the_model_raised(pytester: pytest.Pytester, styl
     ]
 
 
+MINE = "KeyError: 'my own mistake'"
+NO_MODULE = "the factory of 'net' must return a torch.nn.Module; it returned int"
+
+
+class Raising(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        raise KeyError("my own mistake")
+
+
+def refuses() -> Any:
+    raise KeyError("my own mistake")
+
+
+def error_of(check: str, factory: Callable[[], Any]) -> str:
+    """What the error of one check says, of a model that nothing else has looked at."""
+    (found,) = pytest_logits.check_classifier(factory, name="net", input_shape=(4,), num_classes=2, select=[check])
+    assert (found.outcome, found.verdict.cause) == ("error", None)
+    return found.verdict.measured
+
+
 @pytest.mark.parametrize("check", [name for name in CHECKS if name not in NEEDS_MORE])
-def test_a_model_that_raises_is_an_error_in_each_check(pytester: pytest.Pytester, check: str):
-    pytester.makeconftest(RAISING)
-    (found,) = records(pytester, f"--logit-select={check}")
-    assert (found["outcome"], found["cause"], found["measured"]) == ("error", None, "KeyError: 'my own mistake'")
+def test_a_model_that_raises_is_an_error_in_each_check(check: str):
+    assert error_of(check, Raising) == MINE
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_factory_that_raises_is_an_error_in_each_check(pytester: pytest.Pytester, check: str):
-    pytester.makeconftest(NET.replace("return torch.nn.Linear(4, 2)", "raise KeyError('my own mistake')"))
-    (found,) = records(pytester, f"--logit-select={check}")
-    assert (found["outcome"], found["measured"]) == ("error", "KeyError: 'my own mistake'")
+def test_a_factory_that_raises_is_an_error_in_each_check(check: str):
+    assert error_of(check, refuses) == MINE
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_factory_that_returns_no_module_is_told(pytester: pytest.Pytester, check: str):
-    pytester.makeconftest(NET.replace("torch.nn.Linear(4, 2)", "3"))
-    (found,) = records(pytester, f"--logit-select={check}")
-    assert "the factory of 'net' must return a torch.nn.Module; it returned int" in found["measured"]
+def test_a_factory_that_returns_no_module_is_told(check: str):
+    assert NO_MODULE in error_of(check, lambda: 3)
+
+
+@pytest.mark.parametrize(
+    ("conftest", "said"),
+    [
+        (RAISING, MINE),
+        (NET.replace("return torch.nn.Linear(4, 2)", "raise KeyError('my own mistake')"), MINE),
+        (NET.replace("torch.nn.Linear(4, 2)", "3"), NO_MODULE),
+    ],
+    ids=["in forward", "in the factory", "no module"],
+)
+def test_it_is_an_error_of_each_item_of_a_run(pytester: pytest.Pytester, conftest: str, said: str):
+    pytester.makeconftest(conftest)
+    found = {r["check"]: r for r in records(pytester)}
+    assert found.keys() == set(CHECKS)
+    # Forward is not called by those that do not apply.
+    asked = [name for name in CHECKS if conftest != RAISING or name not in NEEDS_MORE]
+    assert {(found[name]["outcome"], found[name]["cause"]) for name in asked} == {("error", None)}
+    assert [name for name in asked if said not in found[name]["measured"]] == []
 
 
 def test_a_mistake_of_registration_shows_no_code_of_ours(pytester: pytest.Pytester):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
@@ -39,26 +41,37 @@ class Net(nn.Module):
 """
 
 
-def run(pytester: pytest.Pytester, returned: str) -> pytest.RunResult:
-    pytester.makepyfile(net=NET.format(returned=returned), test_net=TEST)
-    return pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:logits")
+# What forward returns, and the smallest batch that shows what is wrong with it.
+FAULTS = {
+    "squeeze": ("scores.squeeze()", 1, r"the logits of a batch of 1 have shape \(2,\): not one row for each"),
+    "mean": ("scores - scores.mean(dim=0)", 2, r"the logits of examples \[0\] of 2, taken by themselves, differ by"),
+    "softmax": ("scores.softmax(dim=0)", 2, r"the logits of examples \[0\] of 2, taken by themselves, differ by"),
+}
 
 
-@pytest.mark.parametrize(
-    ("returned", "size", "message"),
-    [
-        ("scores.squeeze()", 1, r"the logits of a batch of 1 have shape \(2,\): not one row for each"),
-        ("scores - scores.mean(dim=0)", 2, r"the logits of examples \[0\] of 2, taken by themselves, differ by"),
-        ("scores.softmax(dim=0)", 2, r"the logits of examples \[0\] of 2, taken by themselves, differ by"),
-    ],
-    ids=["squeeze", "mean", "softmax"],
-)
-def test_a_planted_fault_is_found_and_its_example_can_be_run(
-    pytester: pytest.Pytester, returned: str, size: int, message: str
-):
-    result = run(pytester, returned)
-    result.assert_outcomes(failed=1)
-    text = result.stdout.str()
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, str]) -> dict[str, str]:
+    """What is told of the test of each faulty module, in one run; of the sound one nothing is, as it passes."""
+    folder = tmp_path_factory.mktemp("library")
+    for name, returned in {"sound": "scores", **{name: fault[0] for name, fault in FAULTS.items()}}.items():
+        (folder / f"net_{name}.py").write_text(NET.format(returned=returned), encoding="utf-8")
+        (folder / f"test_{name}.py").write_text(TEST.replace("from net ", f"from net_{name} "), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:logits", "--junitxml=out.xml"],
+        cwd=folder,
+        env=clean_environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    cases = ElementTree.parse(folder / "out.xml").iter("testcase")
+    return {case.attrib["classname"]: "".join(part.text or "" for part in case) for case in cases}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_and_its_example_can_be_run(report: dict[str, str], name: str):
+    _, size, message = FAULTS[name]
+    text = report[f"test_{name}"]
     assert re.search(message, text)
     (call,) = set(re.findall(r"^batch = (Batch\(.*\))$", text, re.MULTILINE))
     batch = eval(call)
@@ -67,8 +80,8 @@ def test_a_planted_fault_is_found_and_its_example_can_be_run(
     assert nn.Linear(4, 2)(batch.x).shape == torch.Size([size, 2])
 
 
-def test_a_sound_module_passes(pytester: pytest.Pytester):
-    run(pytester, "scores").assert_outcomes(passed=1)
+def test_a_sound_module_passes(report: dict[str, str]):
+    assert report["test_sound"] == ""
 
 
 def test_the_library_imports_no_pytest(pytester: pytest.Pytester):

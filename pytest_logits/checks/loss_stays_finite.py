@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.locate import at, loss_place, record
-from pytest_logits.loss_subject import LossSubject, as_loss
+from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.losses import encode_targets, known_nature
 from pytest_logits.stability import (
     LARGEST_MARGIN,
@@ -23,8 +23,10 @@ from pytest_logits.stability import (
     bernoulli_rays,
     categorical_rays,
     evaluate,
+    overflows,
     rounded_up,
     smallest_overflow,
+    smallest_reached,
 )
 from pytest_logits.subject import Subject
 
@@ -185,7 +187,10 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
         return subject.scan.low <= float(given.min()) and float(given.max()) <= subject.scan.high
 
     def search(precision: Precision) -> Overflow | None:
-        return smallest_overflow(call, reference, rays, precision=precision, reaches=reaches)
+        def look(loss: LossSubject) -> tuple[Overflow, ...]:
+            return overflows(call, reference, rays, precision=precision)
+
+        return smallest_reached(judged_once(loss, f"overflows in {precision.name}", look), reaches)
 
     torchs = known_nature(loss.loss_object) is not None
     found = None if torchs and own in HALVES else search(own)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import pytest
+
 import pytest_logits
 from pytest_logits.causes import cause_names
 from pytest_logits.finding import Result
@@ -61,9 +63,18 @@ CAUSES = tuple(cause_names())
 _RUNS: dict[str, list[Result]] = {}
 
 
+def _key(model: Fault | Trap, seed: int = 0) -> str:
+    return repr((model.name, model.factory, sorted(model.arguments.items()), seed))
+
+
+def looks_at(model: Fault | Trap) -> pytest.MarkDecorator:
+    """Marks a test that looks at the model's run; see conftest.py."""
+    return pytest.mark.looks_at(_key(model))
+
+
 def run(model: Fault | Trap, seed: int = 0) -> list[Result]:
     """All checks on one model, in the order of the report. Run once, however many tests look at it."""
-    key = repr((model.name, model.factory, sorted(model.arguments.items()), seed))
+    key = _key(model, seed)
     if key not in _RUNS:
         with warnings.catch_warnings():
             # torch warns of the models that leave dim= out.

@@ -12,7 +12,7 @@ from torch import nn
 from pytest_logits.finding import Result
 from tests.zoo.own_losses import table
 from tests.zoo.own_losses.entry import FaultyLoss, Loss, SoundLoss
-from tests.zoo.own_losses.families import FAULTS, SOUND, TRAPS, run
+from tests.zoo.own_losses.families import FAULTS, SOUND, TRAPS, looks_at, run
 from tests.zoo.table import CLEAN, RIGHT, fault_cells, rows_of, version_of
 
 TEXT = table.PAGE.read_text(encoding="utf-8") if table.PAGE.is_file() else ""
@@ -36,7 +36,7 @@ def lines_of(loss: Loss) -> range:
     return range(first, first + len(source))
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=looks_at(f)) for f in FAULTS])
 def test_fault_is_found_with_its_cause_and_place(fault: FaultyLoss):
     failed = table.found(fault, run(fault))
     assert [r.verdict.cause for r in failed[:1]] == [fault.cause], told(failed)

@@ -13,7 +13,8 @@ import pytest_logits
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Passes, Result
 from pytest_logits.settings import PROFILES, Profile
-from tests.zoo.families import FAULTS, TRAPS, run
+from tests.zoo.entry import Fault, Trap
+from tests.zoo.families import FAULTS, TRAPS, looks_at, run
 
 # Each makes some exact check do all it can: search, scan further, follow a threshold, look for the place.
 MODELS = (
@@ -44,8 +45,13 @@ STANDARD = PROFILES["standard"].budget
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "cost.md"
 
 
-def results_of(name: str, profile: str = "standard") -> list[Result]:
+def model_of(name: str) -> Fault | Trap:
     (model,) = (m for m in (*FAULTS, *TRAPS) if m.name == name)
+    return model
+
+
+def results_of(name: str, profile: str = "standard") -> list[Result]:
+    model = model_of(name)
     if profile == "standard":
         return run(model)
     return list(pytest_logits.check_classifier(model.factory, name=name, profile=profile, **model.arguments))
@@ -64,7 +70,7 @@ def learning(results: list[Result]) -> Passes:
     return Passes(forward=sum(p.forward for p in costs), backward=sum(p.backward for p in costs))
 
 
-@pytest.mark.parametrize("name", [*MODELS, *LONG])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=looks_at(model_of(name))) for name in (*MODELS, *LONG)])
 def test_no_check_exceeds_the_standard_budget(name: str):
     results = results_of(name)
     assert over(results, STANDARD.exact) == {}

@@ -9,8 +9,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from pytest_logits.report import failure_text
 from tests.zoo import table
-from tests.zoo.families import CAUSES, FAULTS, run
+from tests.zoo.families import CAUSES, FAULTS, looks_at, run
 from tests.zoo.own_losses import families as own_losses
+from tests.zoo.own_losses.entry import FaultyLoss
 
 # One model for each cause: the style in which most people meet it.
 MODELS = {
@@ -70,16 +71,25 @@ OF_LOSSES = (
 )
 
 
-@pytest.mark.parametrize("cause", MODELS)
+FAULT_OF = {cause: next(fault for fault in FAULTS if fault.name == name) for cause, name in MODELS.items()}
+
+
+@pytest.mark.parametrize("cause", [pytest.param(cause, marks=looks_at(f)) for cause, f in FAULT_OF.items()])
 def test_the_text_of_a_finding(cause: str, snapshot: SnapshotAssertion):
-    (fault,) = (fault for fault in FAULTS if fault.name == MODELS[cause])
+    fault = FAULT_OF[cause]
     first = table.found(fault, run(fault))[0]
     assert first.verdict.cause == cause
     text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", failure_text(first))
     assert re.sub(r"(\.py):\d+", r"\1:LINE", text) == snapshot
 
 
-@pytest.mark.parametrize("cause", OF_LOSSES)
+def first_with(cause: str) -> FaultyLoss:
+    return next(loss for loss in own_losses.FAULTS if cause in (loss.cause, *loss.also))
+
+
+@pytest.mark.parametrize(
+    "cause", [pytest.param(cause, marks=own_losses.looks_at(first_with(cause))) for cause in OF_LOSSES]
+)
 def test_the_text_of_a_finding_about_a_loss(cause: str, snapshot: SnapshotAssertion):
     faults = (fault for fault in own_losses.FAULTS if cause in (fault.cause, *fault.also))
     first = next(r for fault in faults for r in own_losses.run(fault) if r.verdict.cause == cause)

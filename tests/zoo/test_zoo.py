@@ -12,7 +12,7 @@ import torch
 from pytest_logits.finding import Result
 from tests.zoo import table
 from tests.zoo.entry import Fault, Trap
-from tests.zoo.families import CAUSES, FAULTS, TRAPS, run
+from tests.zoo.families import CAUSES, FAULTS, TRAPS, looks_at, run
 from tests.zoo.own_losses import families as own_losses
 
 TEXT = table.PAGE.read_text(encoding="utf-8") if table.PAGE.is_file() else ""
@@ -26,7 +26,7 @@ def told(results: list[Result]) -> list[str]:
     return [f"{r.check}: {r.outcome}: {r.verdict.cause}: {r.verdict.measured}" for r in results]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=looks_at(f)) for f in FAULTS])
 def test_fault_is_found_with_its_cause_and_line(fault: Fault):
     results = run(fault)
     failed = table.found(fault, results)
@@ -41,13 +41,13 @@ def test_fault_is_found_with_its_cause_and_line(fault: Fault):
         assert ROWS.get(fault.name, ())[:-1] == table.fault_cells(fault, failed), table.STALE
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name)
+@pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=looks_at(f.sound)) for f in FAULTS])
 def test_twin_fails_nothing(fault: Fault):
     fails_nothing(fault.sound)
     assert ROWS[fault.name][-1] == table.CLEAN, table.STALE
 
 
-@pytest.mark.parametrize("trap", TRAPS, ids=lambda t: t.name)
+@pytest.mark.parametrize("trap", [pytest.param(t, id=t.name, marks=looks_at(t)) for t in TRAPS])
 def test_trap_fails_nothing(trap: Trap):
     fails_nothing(trap)
     assert ROWS[trap.name] == (trap.name, trap.words, table.CLEAN), table.STALE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import pytest_logits
 from pytest_logits.finding import Result
 from tests.zoo.own_losses import binary, focal, masked, plain, robust, smoothed, traps, weighted, wrapped
@@ -15,6 +17,11 @@ TRAPS: tuple[SoundLoss, ...] = traps.TRAPS
 # Half of what standard takes; it draws fewer examples for the same questions.
 PROFILE = "quick"
 _RUNS: dict[tuple[str, int], list[Result]] = {}
+
+
+def looks_at(loss: FaultyLoss | SoundLoss) -> pytest.MarkDecorator:
+    """Marks a test that looks at the loss's run; see tests/zoo/conftest.py."""
+    return pytest.mark.looks_at(f"loss {loss.name}")
 
 
 def run(loss: FaultyLoss | SoundLoss, seed: int = 0) -> list[Result]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.zoo.own_losses.entry import FaultyLoss
-from tests.zoo.own_losses.families import FAULTS, run
+from tests.zoo.own_losses.families import FAULTS, looks_at, run
 from tests.zoo.own_losses.table import found as found_by
 
 MOST_ROWS, MOST_CLASSES, LARGEST = 2, 3, 10
@@ -48,7 +48,7 @@ def is_round(score: float, fault: FaultyLoss) -> bool:
     return score * PARTS == round(score * PARTS) or (fault.cause == "unstable_loss" and of_two_digits)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=looks_at(f)) for f in FAULTS])
 def test_a_counterexample_is_minimal(fault: FaultyLoss):
     shown = [one["logits"] for one in examples(fault)]
     assert any(is_minimal(fault, logits) for logits in shown), shown
