@@ -77,7 +77,7 @@ def of_checks(axis: str, size: int) -> dict[str, Any]:
         reports.append(pytest_logits.check_classifier(make, input_shape=(make.width,), num_classes=2))  # type: ignore[attr-defined]
     elif axis == "models":
         reports += [
-            pytest_logits.check_classifier(small(32, 2), name=f"model {i}", input_shape=(32,), num_classes=2)
+            pytest_logits.check_classifier(small(32, 2), name=f"model_{i}", input_shape=(32,), num_classes=2)
             for i in range(size)
         ]
     else:

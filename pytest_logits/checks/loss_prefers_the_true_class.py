@@ -27,6 +27,8 @@ Link: TypeAlias = Callable[[Tensor], Tensor]
 
 # Scores beyond which a guard inside a logarithm makes all wrong rows cost the same.
 LARGEST_SCORE = 10.0
+# From twice as many classes on, every other one is exchanged, and so on.
+MOST_EXCHANGED = 1000
 # Rounding, and what a fixed amount beside the loss hides of it.
 CLOSE = 1e-4
 # Where a row alone has no loss (pairs of rows, the hardest share of them), it is repeated so often.
@@ -239,14 +241,17 @@ def _is_of_labels(loss: LossSubject, scores: Tensor, labels: Tensor) -> bool:
 def _exchanged(loss: LossSubject, scores: Tensor, labels: Tensor) -> list[Tensor]:
     """The row with the true class's score exchanged with each lower one; in dense rows at every position alike.
 
+    Each exchange costs a loss of the whole row. Of very many classes, so that the cost is not the square of their
+    number, it is every so many'th one, from a first that moves with the label.
     Of labels that have scores of their own, with every sign turned.
     """
     if _is_of_labels(loss, scores, labels):
         return [-scores] if bool(scores.any()) else []
     index = labels.unsqueeze(1)
     true = scores.gather(1, index)
-    found = []
-    for k in range(scores.shape[1]):
+    classes, found = scores.shape[1], []
+    step = max(1, classes // MOST_EXCHANGED)
+    for k in range(int(labels.sum()) % step, classes, step):
         column = scores[:, k : k + 1]
         lower = column < true
         if bool(lower.any()):
