@@ -1,7 +1,7 @@
 """How much faster ``-n 2`` is: models of about one second each, checked without workers and with two, in turn.
 
-Run ``python -m benchmarks.parallel [models] [rounds]`` in the checkout, on a machine that does nothing else: seconds are
-of the clock. Three figures, each a ratio of the runs of one round:
+Run ``python -m benchmarks.parallel [models] [rounds]`` in the checkout, on a machine that does nothing else: seconds
+are of the clock. Three figures, each a ratio of the runs of one round:
 
 - whole commands with their start-up. The controller imports torch where the user's conftest.py does, and only then
   starts its workers, which import it again, at the same time;

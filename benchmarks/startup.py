@@ -4,9 +4,9 @@ Run ``python -m benchmarks.startup [rounds]`` in the checkout. Every round runs 
 below, and once with each of them that is installed, in random order. What it costs is the median of the differences,
 given with its 95 % confidence interval, in seconds of the processor.
 
-Each run is a fork of a process that has imported pytest and everything that pytest loads without these plugins. Starting
-Python and importing pytest takes some hundred milliseconds that vary by tens, in which the few that are looked for
-would be lost.
+Each run is a fork of a process that has imported pytest and everything that pytest loads without these plugins.
+Starting Python and importing pytest takes some hundred milliseconds that vary by tens, in which the few that are looked
+for would be lost.
 """
 
 from __future__ import annotations

@@ -262,6 +262,8 @@ def test_what_overflows_in_bfloat16_only_is_advice():
 
 def test_what_overflows_in_float16_only_is_told():
     result = of_loss(by_clamp, **CATEGORICAL)
+    if "float16" not in result.verdict.evidence["dtypes"]:
+        pytest.skip("this torch does not compute by_clamp in float16 on a CPU")
     assert result.outcome == "passed"
     assert "in float16 from" in result.verdict.measured
     assert list(result.verdict.evidence["overflows"]) == ["float16"]
