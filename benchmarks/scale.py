@@ -21,13 +21,13 @@ ROOT = Path(__file__).parent.parent
 # Float32 numbers, in MB.
 NUMBER = 4e-6
 POINTS: dict[str, tuple[int, ...]] = {
-    "classes": (2, 10, 100, 1000, 10_000),
-    "batch": (16, 64, 256, 1024, 4096),
-    "parameters": (10**3, 10**4, 10**5, 10**6, 10**7, 10**8),
-    "models": (1, 5, 20, 100, 500),
-    "checks": (1, 4, 12, 24),
+    "classes": (2, 100, 1000, 10_000),
+    "batch": (16, 256, 4096),
+    "parameters": (10**3, 10**5, 10**6, 10**7, 10**8),
+    "models": (1, 20, 100, 500),
+    "checks": (1, 6, 12, 23),
 }
-LAST_SMALL = {"classes": 1000, "batch": 1024, "parameters": 10**7, "models": 100, "checks": 24}
+LAST_SMALL = {"classes": 1000, "batch": 4096, "parameters": 10**7, "models": 20, "checks": 23}
 
 
 def square(parameters: int) -> Callable[[], Any]:
