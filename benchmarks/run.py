@@ -29,9 +29,9 @@ HEAD = """\
 
 <!-- Made by `python -m benchmarks.run --write`. -->
 
-What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn. Seconds
-are of the processor on one thread, so that what else the machine does counts little; only those of parallel runs are of the
-clock. What is counted in passes, and held by tests, is in [explanation/cost.md](explanation/cost.md).
+What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn.
+Seconds are of the processor on one thread, so that what else the machine does counts little; only those of parallel
+runs are of the clock. What is counted in passes, and held by tests, is in [explanation/cost.md](explanation/cost.md).
 """
 # What a part says beside its figures.
 WORDS = {
