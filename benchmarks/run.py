@@ -35,6 +35,9 @@ runs are of the clock. What is counted in passes, and held by tests, is in [expl
 """
 # What a part says beside its figures.
 WORDS = {
+    "Parallel": "Start-up is longer with `-n 2`: the controller imports torch with the user's conftest.py before it\n"
+    "starts workers, which import it again. The last line is the most that any way of sharing the work could give on\n"
+    "this machine.\n",
     "Scale": "The growth is that of the last step, as the exponent of a power: 1 is linear.\n\n"
     "![Seconds against size](scale.svg)\n",
 }
