@@ -190,7 +190,7 @@ def plot(found: dict[str, tuple[list[int], list[float]]]) -> str:
         parts.append(f'<text x="{x0 - 6}" y="{y + 4}" text-anchor="end">{10.0**power:g} s</text>')
     for power in range(int(most) + 1):
         x, y = at(10.0**power, 10.0**low)
-        parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">{10**power:,}</text>')
+        parts.append(f'<text x="{x}" y="{y + 18}" text-anchor="middle">1e{power}</text>')
     colours = ("#1b6ca8", "#c8553d", "#3a7d44", "#7b4b94", "#b8860b")
     for number, (axis, (sizes, seconds)) in enumerate(found.items()):
         points = [at(a, b) for a, b in zip(sizes, seconds, strict=True)]
