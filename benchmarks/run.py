@@ -48,7 +48,8 @@ def machine() -> str:
     gpu = "a GPU" if torch.cuda.is_available() else "no GPU"
     versions = f"Python {platform.python_version()}, torch {torch.__version__.partition('+')[0]}"
     tools = f"pytest {pytest.__version__}, hypothesis {hypothesis.__version__}"
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {gpu}, {versions}, {tools}."
+    load = f"other work at the start: a load of {os.getloadavg()[0]:.0f}"
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {gpu}, {versions}, {tools}; {load}."
 
 
 def told(function: Callable[[], object]) -> str:
@@ -84,8 +85,9 @@ def main(rounds: int, wanted: set[str], *, write: bool) -> None:
     for title, part in parts.items():
         if wanted and title.lower().replace("-", "") not in wanted:
             continue
-        print(f"\n## {title}\n\n{machine()}\n")
-        found[title] = f"{machine()}\n\n{told(part)}\n{WORDS.get(title, '')}".strip()
+        where = machine()
+        print(f"\n## {title}\n\n{where}\n")
+        found[title] = f"{where}\n\n{told(part)}\n{WORDS.get(title, '')}".strip()
     if write:
         text = HEAD + "".join(f"\n## {title}\n\n{found[title]}\n" for title in parts if title in found)
         PAGE.write_text(text, encoding="utf-8", newline="\n")
