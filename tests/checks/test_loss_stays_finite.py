@@ -261,9 +261,11 @@ def test_what_overflows_in_bfloat16_only_is_advice():
 
 
 def test_what_overflows_in_float16_only_is_told():
+    try:
+        torch.zeros(1, 2, dtype=torch.float16).softmax(dim=1)
+    except RuntimeError:
+        pytest.skip("torch before 2.3 has no softmax of float16 on a CPU")
     result = of_loss(by_clamp, **CATEGORICAL)
-    if "float16" not in result.verdict.evidence["dtypes"]:
-        pytest.skip("this torch does not compute by_clamp in float16 on a CPU")
     assert result.outcome == "passed"
     assert "in float16 from" in result.verdict.measured
     assert list(result.verdict.evidence["overflows"]) == ["float16"]
