@@ -106,9 +106,8 @@ def main(models: int, rounds: int) -> None:
         f"| {pairs.ratios(found['one'], found['two'])} |"
     )
     print(f"| with `-n 2`, beside start-up | {pairs.spread(two)} | {pairs.ratios(one, two)} |")
-    print(
-        f"| two runs of half the models at once, beside start-up | {pairs.spread(pair)} | {pairs.ratios(one, pair)} |"
-    )
+    halves = "two runs of half the models at once, beside start-up"
+    print(f"| {halves} | {pairs.spread(pair)} | {pairs.ratios(one, pair)} |")
 
 
 if __name__ == "__main__":

@@ -18,23 +18,67 @@ largest misfit is 4.5e-4, and 1.0e-14 for those that are exact; of 741 that are 
 the power of ten between (torch 2.13.0).
 
 Fitted numbers are good to about the misfit, so coefficients of rows are equal within RECOGNISED, and shares, which are
-compared with sums of each other, within twice that. A mistake moves a coefficient of a batch of 5 by a fifth or more.
+compared with sums of each other, within SHARES, twice that. A mistake moves a coefficient of a batch of 5 by a fifth or
+more.
+
+Values. Two values of a loss that differ by rounding only, as of the same rows in another order, are apart by at most
+``apart``, relative to 1 and to their size: twice the bound of ``tolerances`` for cross entropy with scores up to 10 and
+1000 classes. It is largest where the true class leads, as there the loss is 0 and it is the scores that are rounded.
+Nothing finer than float32 is asked, as many a loss works in float32 whatever it is given.
+
+Pulls. At equal scores a row has the gradient p - 1 at its own label and p = 1 / K at the others, relative to what it
+weighs. So a row that is pulled to another label has 1 / (K - 1) of the largest entry, or more, at its own, and rounding
+makes at most the bound of ``tolerances`` of what should be 0 or below. ``wrong_pull`` lies between the two, in the
+middle on a logarithmic scale.
+
+PLACEHOLDER
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
+from pytest_logits.tolerances import cross_entropy_bound
+
 # Relative to how much the loss varies over the draws.
 RECOGNISED = 1e-3
+SHARES = 2 * RECOGNISED
 EXACT = {torch.float64: 1e-9, torch.float32: 1e-5}
 # Terms beyond this are those of probabilities so small that only guards are large beside them, as are 1 - p of others.
 FAR = 10.0
 # exp of this is still a number.
 MOST = 700.0
+# Of losses whose values are compared. Beyond this score a guard inside a logarithm makes all wrong rows cost the same.
+LARGEST_SCORE, MOST_CLASSES = 10.0, 1000
+
+
+@functools.cache
+def apart(dtype: torch.dtype) -> float:
+    """How far two values of a loss may be apart that are equal but for rounding, relative to 1 and to their size."""
+    leading = torch.full((1, MOST_CLASSES), -LARGEST_SCORE, dtype=_no_finer(dtype))
+    leading[0, 0] = LARGEST_SCORE
+    return 2 * float(cross_entropy_bound(leading, torch.tensor([0]), reduction="none").value)
+
+
+def wrong_pull(dtype: torch.dtype, classes: int) -> float:
+    """The share of a gradient's largest entry from which on a row is pulled away from its label, at equal scores.
+
+    Args:
+        dtype: of the scores.
+        classes: K, 2 of single scores.
+    """
+    equal = torch.zeros((1, classes), dtype=_no_finer(dtype))
+    bound = cross_entropy_bound(equal, torch.tensor([0]), reduction="none").gradient
+    rounding, mistake = float(bound.max()) / (1 - 1 / classes), 1 / (classes - 1)
+    return max(rounding, math.sqrt(rounding * mistake))
+
+
+def _no_finer(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype == torch.float64 else dtype
 
 
 def guard_of(shares: Tensor, terms: Tensor, off: float) -> float:

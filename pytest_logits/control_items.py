@@ -1,4 +1,4 @@
-"""Negative controls as pytest nodes, ``<file>::<model>::control[<cause>]``, and what is told of them."""
+"""Negative controls as pytest nodes, ``<file>::<model or loss>::control[<cause>]``, and what is told of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from pytest_logits.check_registry import Check
-from pytest_logits.controls import Control
+from pytest_logits.controls import controls_of
 from pytest_logits.finding import Result, counted, listed
 from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.items import LogitItem
 from pytest_logits.limits import Limit
-from pytest_logits.model import ModelSpec
-from pytest_logits.planting import plants
+from pytest_logits.model import Spec
 from pytest_logits.report import escaped
 from pytest_logits.settings import Settings
 from pytest_logits.subjects import Subjects
@@ -26,7 +25,7 @@ CLAIM = "the checks catch {} where it is planted"
 
 
 class ControlItem(LogitItem):
-    """One fault, planted in one model. Not to be caught is advice."""
+    """One fault, planted in one model or loss. Not to be caught is advice."""
 
     def __init__(self, *, words: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,22 +70,21 @@ def _outcome(said: Mapping[str, Any]) -> str:
 
 def control_items(
     parent: pytest.Collector,
-    spec: ModelSpec,
+    spec: Spec,
     *,
-    checks: Iterable[Check],
+    checks: Collection[Check],
     settings: Settings,
     subjects: Subjects,
     options: tuple[str, ...],
     strict: bool,
     limit: Limit,
 ) -> Iterator[ControlItem]:
-    """An item for every fault that can be planted in some model."""
-    for cause, plant in plants().items():
-        control = Control(plant, spec, checks=checks, settings=settings, subjects=subjects)
+    """An item for every fault that can be planted in some model, or in some loss."""
+    for cause, words, control in controls_of(spec, checks=checks, settings=settings, subjects=subjects):
         claim = CLAIM.format(cause)
         yield ControlItem.from_parent(
             parent,
-            words=plant.words,
+            words=words,
             name=f"control[{cause}]",
             check=Check(name=f"control[{cause}]", claim=claim, tags=("controls",), function=control.decide, doc=claim),
             model=spec.name,
@@ -101,7 +99,7 @@ def control_items(
 
 
 def told(controls: Iterable[Mapping[str, Any]], records: Collection[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of the summary: of each model, how many planted faults are caught, and which are not.
+    """The lines of the summary: of each model and loss, how many planted faults are caught, and which are not.
 
     First the positive control, the checks on generated classifiers, which are sound.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache, partial
 
 import torch
@@ -15,6 +16,7 @@ Draw = tuple[Tensor, Tensor]
 # Above so many classes, elements come from a drawn seed: Hypothesis would draw each by itself.
 DRAWN_CLASSES = 8
 MANY_CLASSES = (10, 100, 1000)
+FEW_POSITIONS = 3
 
 
 def batches(
@@ -59,6 +61,36 @@ def batches(
         return drawn
     shapes: list[tuple[int, ...]] = [(count,) for count in MANY_CLASSES] if loss.any_classes else [shape]
     return _seeded(loss, st.sampled_from(shapes), magnitude, min_rows, max_rows, dtype)
+
+
+def few_positions(loss: LossSubject, *, magnitude: float, min_rows: int, max_rows: int) -> st.SearchStrategy[Draw]:
+    """Dense scores drawn one by one, at up to 3 places along each axis, and their labels, (N, *dense).
+
+    They shrink to ``min_rows`` rows of one place each. A loss may refuse fewer places than it is made for.
+    """
+    width = loss.trailing[0]
+    low, high = (2, 3) if loss.any_classes else (max(width, 2), max(width, 2))
+
+    @cache
+    def drawn(rows: int, dense: tuple[int, ...]) -> st.SearchStrategy[Draw]:
+        scores = logit_strategy(
+            min_batch_size=rows,
+            max_batch_size=rows,
+            min_classes=low,
+            max_classes=high,
+            dense_shape=dense,
+            max_magnitude=magnitude,
+            dtype=loss.dtype,
+        )
+        count = rows * math.prod(dense)
+        return scores.flatmap(
+            lambda z: st.lists(st.integers(0, z.shape[1] - 1), min_size=count, max_size=count).map(
+                lambda y: (z if width > 1 else z[:, :1], torch.tensor(y).reshape(rows, *dense))
+            )
+        )
+
+    axes = st.tuples(*(st.integers(1, min(size, FEW_POSITIONS)) for size in loss.trailing[1:]))
+    return st.tuples(st.integers(min_rows, max_rows), axes).flatmap(lambda sizes: drawn(*sizes))
 
 
 def _as(scores: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pytest_logits.loss_draws import Draw, batches
+from pytest_logits.loss_draws import DRAWN_CLASSES, Draw, batches, few_positions
 from pytest_logits.loss_faults import Fault
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
@@ -19,25 +20,33 @@ SHOWN = 0.01
 LARGEST, DRAWN = 10.0, 100
 
 Numbers = dict[str, Any]
+# A loss and its gradient.
+Measured = tuple[float, Tensor]
 
 
 def example(loss: LossSubject, fault: Fault, ignored: int | None) -> Numbers | None:
     """The numbers of the smallest batch on which the loss is not what it should be; None where none was drawn.
 
     That is the plain loss of its task, of the scores themselves where it should have taken a logarithm of their
-    softmax; with rows of the ``ignored`` label, it is the loss of the other rows.
+    softmax; torch's weighted mean where it has weights without an effect; with rows of the ``ignored`` label, it is the
+    loss of the other rows.
     """
     if fault.cause == "ignored_rows_count" and ignored is not None:
         return _found(loss, lambda draw: _beside_ignored(loss, *draw, ignored), rows=2)
-    plain = F.cross_entropy if loss.trailing and loss.trailing[0] > 1 and not loss.multilabel else _of_bits
+    over_classes = bool(loss.trailing) and loss.trailing[0] > 1 and not loss.multilabel
+    called, wanted = "plain", F.cross_entropy if over_classes else _of_bits
+    if over_classes and fault.weights is not None and len(fault.weights) == loss.trailing[0]:
+        called, wanted = "weighted", partial(_weighted, fault.weights)
     link = (lambda z: z) if fault.cause == "logits_into_nll_loss" else loss.nature.link
-    return _found(loss, lambda draw: _beside_plain(loss, *draw, plain, link))
+    return _found(loss, lambda draw: _beside(loss, *draw, called, wanted, link))
 
 
 def _found(loss: LossSubject, told: Callable[[Draw], Numbers | None], rows: int = 1) -> Numbers | None:
     """What is told of the smallest batch of which anything is. Scores that are all 0 show little."""
+    dense = len(loss.trailing) > 1 and not loss.multilabel
+    draws = few_positions if dense and (loss.any_classes or loss.trailing[0] <= DRAWN_CLASSES) else batches
     found = smallest(
-        batches(loss, magnitude=LARGEST, min_rows=rows, max_rows=2),
+        draws(loss, magnitude=LARGEST, min_rows=rows, max_rows=2),
         lambda draw: bool((draw[0] != 0).any()) and told(draw) is not None,
         seed=loss.seed("example"),
         examples=DRAWN,
@@ -49,29 +58,34 @@ def _of_bits(z: Tensor, y: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(z, y.to(z).reshape(z.shape))
 
 
-def _beside_plain(
+def _weighted(weights: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(z, y, weight=weights.to(z))
+
+
+def _beside(
     loss: LossSubject,
     scores: Tensor,
     labels: Tensor,
-    plain: Callable[[Tensor, Tensor], Tensor],
+    called: str,
+    wanted: Callable[[Tensor, Tensor], Tensor],
     link: Callable[[Tensor], Tensor],
 ) -> Numbers | None:
-    """Value and plain value where these differ, else the gradients where they do."""
+    """Value and wanted value where these differ, else the gradients where they do."""
     leaf = scores.clone().requires_grad_()
     try:
         value = loss.loss(link(leaf), labels)
         gradient = torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
     except (RuntimeError, ValueError, IndexError):
         return None
-    wanted = plain(leaf, labels)
-    given, plainly = float(value.detach()), float(wanted.detach())
-    numbers = {"labels": labels.tolist(), "loss": given, "plain_loss": plainly}
-    if abs(given - plainly) > SHOWN:
+    right = wanted(leaf, labels)
+    given, rightly = float(value.detach()), float(right.detach())
+    numbers = {"labels": labels.tolist(), "loss": given, f"{called}_loss": rightly}
+    if abs(given - rightly) > SHOWN:
         return numbers
-    (slope,) = torch.autograd.grad(wanted, leaf)
+    (slope,) = torch.autograd.grad(right, leaf)
     gradient = torch.zeros_like(slope) if gradient is None else gradient
     if float((gradient - slope).abs().max()) > SHOWN:
-        return {**numbers, "gradient": gradient.tolist(), "plain_gradient": slope.tolist()}
+        return {**numbers, "gradient": gradient.tolist(), f"{called}_gradient": slope.tolist()}
     return None
 
 
@@ -87,3 +101,15 @@ def _beside_ignored(loss: LossSubject, scores: Tensor, labels: Tensor, ignored: 
     if not abs(value - wanted) > SHOWN:
         return None
     return {"labels": masked.tolist(), "loss": value, "without_ignored_rows": wanted}
+
+
+def beside_reference(scores: Tensor, labels: Tensor, found: Measured, wanted: Measured) -> Numbers:
+    """Value and gradient of a batch, and what a reference gives for them."""
+    return {
+        "logits": scores.tolist(),
+        "labels": labels.tolist(),
+        "loss": found[0],
+        "reference": wanted[0],
+        "gradient": found[1].tolist(),
+        "reference_gradient": wanted[1].tolist(),
+    }

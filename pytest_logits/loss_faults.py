@@ -8,26 +8,63 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_logits.allowances import RECOGNISED
+from pytest_logits.allowances import SHARES
 from pytest_logits.loss_claims import Claim, claim_of, other_shares, own_shares
 from pytest_logits.loss_code import named_numbers, source_of
 from pytest_logits.loss_forms import RowForm
 from pytest_logits.loss_ignored import IGNORED
+from pytest_logits.loss_rules import Kind
 from pytest_logits.loss_subject import LossSubject
 
-# Shares are compared with sums of each other.
-CLOSE = 2 * RECOGNISED
 OTHER_CLASSES = (3, 7)
+# Rules that no loss means: the cause, what is measured, what is expected.
+MISTAKEN: dict[Kind, tuple[str, str, str]] = {
+    "all pairs": (
+        "broadcast_targets",
+        "{name} is {family} of every row against every label, averaged over all pairs",
+        "{family} of each row against its own label",
+    ),
+    "mean divided by N": (
+        "wrong_reduction",
+        "{name} divides the sum over N rows by N * N: by N = 4 rows twice, it is a quarter of the mean",
+        "the mean over the rows",
+    ),
+    "focal of the mean": (
+        "wrong_reduction",
+        "{name} averages {family} before the focal factor: of several rows it is the focal factor times the mean, and "
+        "no row has a factor of its own",
+        "reduction='none' inside, the factor for each row, and then the mean",
+    ),
+    "product of means": (
+        "wrong_loss_weights",
+        "{name} is the mean of the rows times the mean of the weights: no row has its own weight",
+        "the weight of each row times its loss, and then the mean",
+    ),
+    "by position": (
+        "wrong_loss_weights",
+        "rows with the same label count differently in {name}, by their place in the batch",
+        "a loss that does not depend on the order of the rows",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A named deviation; ``harmless`` where it moves no minimum and may be meant."""
+    """A named deviation.
+
+    Attributes:
+        cause: its name.
+        measured: what is wrong, with the numbers.
+        expected: what would be right.
+        harmless: it moves no minimum and may be meant.
+        weights: of the classes, (K,), that the loss should have and has not.
+    """
 
     cause: str
     measured: str
     expected: str
     harmless: bool = False
+    weights: Tensor | None = None
 
 
 def fault_of(loss: LossSubject, claim: Claim) -> Fault | None:
@@ -46,7 +83,7 @@ def fault_of(loss: LossSubject, claim: Claim) -> Fault | None:
 
 
 def _zero(values: Tensor) -> Tensor:
-    return values.abs() <= CLOSE
+    return values.abs() <= SHARES
 
 
 def _of_scores_for_logs(loss: LossSubject, claim: Claim) -> Fault | None:
@@ -67,13 +104,13 @@ def _of_signed_targets(loss: LossSubject, claim: Claim) -> Fault | None:
         return None
     on, off = form.table[1, 0], form.table[0, 0]
     scale = float(on[0])
-    if bool(_zero(off).all()) and scale > 0 and abs(float(form.constant[0]) - scale * math.log(2)) <= CLOSE:
+    if bool(_zero(off).all()) and scale > 0 and abs(float(form.constant[0]) - scale * math.log(2)) <= SHARES:
         return Fault(
             cause="signed_targets",
             measured=f"with the target 0 {loss.loss_name} is {float(form.constant[0]):.4g}, log 2, whatever the score",
             expected="targets of -1 and 1, which this loss is written for",
         )
-    if scale > 0 and abs(float(off[0]) + scale) <= CLOSE and abs(float(off[1]) - 2 * scale) <= CLOSE:
+    if scale > 0 and abs(float(off[0]) + scale) <= SHARES and abs(float(off[1]) - 2 * scale) <= SHARES:
         return Fault(
             cause="signed_targets",
             measured=f"{loss.loss_name} gets the target -1: -1 times one term and 2 times the other",
@@ -110,7 +147,7 @@ def _of_signs(loss: LossSubject, claim: Claim) -> Fault | None:
     form = claim.form
     own, other = own_shares(form), other_shares(form)
     own = own[list(form.labels)] if form.over_classes else own
-    below = own < -CLOSE
+    below = own < -SHARES
     if bool(below.all()) and bool(_zero(other).all()):
         return Fault(
             cause="loss_is_maximised",
@@ -125,7 +162,7 @@ def _of_signs(loss: LossSubject, claim: Claim) -> Fault | None:
             measured=f"{loss.loss_name} weighs a label's {form.family} by {share:.4g}: it rewards mistakes",
             expected="weights above 0",
         )
-    if not form.over_classes and bool((_zero(own) & (other < -CLOSE)).any()):
+    if not form.over_classes and bool((_zero(own) & (other < -SHARES)).any()):
         return Fault(
             cause="loss_is_maximised",
             measured=f"{loss.loss_name} takes minus the term of the other label, which has no least value",
@@ -140,8 +177,8 @@ def _of_classes(loss: LossSubject, claim: Claim) -> Fault | None:
     if form.over_classes:
         labels = [label for label in form.labels if label not in form.undefined]
         at = {label: int(form.table[label].argmax()) for label in labels}
-        wrong = [label for label in labels if form.table[label, at[label]] > form.table[label, label] + CLOSE]
-        if not wrong or bool((form.table[wrong[0]] < -CLOSE).any()):
+        wrong = [label for label in labels if form.table[label, at[label]] > form.table[label, label] + SHARES]
+        if not wrong or bool((form.table[wrong[0]] < -SHARES).any()):
             return None
         label = wrong[0]
         clear = bool(_zero(form.table[label, label]))
@@ -155,7 +192,7 @@ def _of_classes(loss: LossSubject, claim: Claim) -> Fault | None:
             harmless=not clear,
         )
     own, other = own_shares(form), other_shares(form)
-    if bool(((other > CLOSE) & _zero(own)).all()):
+    if bool(((other > SHARES) & _zero(own)).all()):
         return Fault(
             cause="labels_out_of_range",
             measured=f"with the label 1 {loss.loss_name} is {form.family} of the label 0, and the other way round",
@@ -173,7 +210,7 @@ def _of_sums(loss: LossSubject, claim: Claim) -> Fault | None:
     row = form.table[label]
     total, own = float(row.sum()), float(row[label])
     others = torch.cat([row[:label], row[label + 1 :]])
-    if abs(total) <= CLOSE and own > CLOSE:
+    if abs(total) <= SHARES and own > SHARES:
         return Fault(
             cause="unbounded_loss",
             measured=f"{loss.loss_name} is linear in the logits: {own:.4g} for the true class, {float(others[0]):.4g} "
@@ -184,14 +221,14 @@ def _of_sums(loss: LossSubject, claim: Claim) -> Fault | None:
     if factor is not None:
         return factor
     share = float(others[0])
-    uniform = bool((others - share).abs().max() <= CLOSE) and share > CLOSE
+    uniform = bool((others - share).abs().max() <= SHARES) and share > SHARES
     # eps for each other class, or eps / (K - 1) for all classes: each is 1 - eps where the true class is right. Where
     # the whole of 1 is left to it, the rest may be a regulariser that is meant.
     left = own - share
     meant = (own + share, own, left + share * len(others))
-    if not uniform or abs(total - 1) <= CLOSE:
+    if not uniform or abs(total - 1) <= SHARES:
         return None
-    if all(abs(sum_ - 1) > CLOSE for sum_ in meant) and not _is_divergence(row, float(form.constant[label])):
+    if all(abs(sum_ - 1) > SHARES for sum_ in meant) and not _is_divergence(row, float(form.constant[label])):
         return None
     return Fault(
         cause="unnormalised_targets",
@@ -204,7 +241,7 @@ def _of_sums(loss: LossSubject, claim: Claim) -> Fault | None:
 def _is_divergence(shares: Tensor, constant: float) -> bool:
     """Whether the loss is the divergence from these shares, sum s log s - s log p: then they are meant as targets."""
     entropy = float((shares * shares.clamp(min=1e-300).log()).sum())
-    return abs(entropy) > CLOSE and abs(constant - entropy) <= CLOSE
+    return abs(entropy) > SHARES and abs(constant - entropy) <= SHARES
 
 
 def _of_factor(loss: LossSubject, claim: Claim) -> Fault | None:
@@ -214,7 +251,7 @@ def _of_factor(loss: LossSubject, claim: Claim) -> Fault | None:
 
     def averaged(form: RowForm) -> bool:
         total = float(form.table[0].sum())
-        return abs(total * form.table.shape[1] - 1) <= CLOSE
+        return abs(total * form.table.shape[1] - 1) <= SHARES
 
     if not averaged(claim.form):
         return None
@@ -232,39 +269,12 @@ def _of_factor(loss: LossSubject, claim: Claim) -> Fault | None:
 
 def _of_rule(loss: LossSubject, claim: Claim) -> Fault | None:
     """Rows that are joined in a way that no loss means."""
-    name, family = loss.loss_name, claim.form.family
-    if claim.rule.kind == "all pairs":
-        return Fault(
-            cause="broadcast_targets",
-            measured=f"{name} is {family} of every row against every label, averaged over all pairs",
-            expected=f"{family} of each row against its own label",
-        )
-    if claim.rule.kind == "mean divided by N":
-        return Fault(
-            cause="wrong_reduction",
-            measured=f"{name} divides the sum over N rows by N * N: by N = 4 rows twice, it is a quarter of the mean",
-            expected="the mean over the rows",
-        )
-    if claim.rule.kind == "focal of the mean":
-        return Fault(
-            cause="wrong_reduction",
-            measured=f"{name} averages {family} before the focal factor: of several rows it is the focal factor times "
-            "the mean, and no row has a factor of its own",
-            expected="reduction='none' inside, the factor for each row, and then the mean",
-        )
-    if claim.rule.kind == "product of means":
-        return Fault(
-            cause="wrong_loss_weights",
-            measured=f"{name} is the mean of the rows times the mean of the weights: no row has its own weight",
-            expected="the weight of each row times its loss, and then the mean",
-        )
-    if claim.rule.kind == "by position" and not callable(loss.encoding):
-        return Fault(
-            cause="wrong_loss_weights",
-            measured=f"rows with the same label count differently in {name}, by their place in the batch",
-            expected="a loss that does not depend on the order of the rows",
-        )
-    return None
+    kind = claim.rule.kind
+    if kind not in MISTAKEN or (kind == "by position" and callable(loss.encoding)):
+        return None
+    cause, measured, expected = MISTAKEN[kind]
+    words = {"name": loss.loss_name, "family": claim.form.family}
+    return Fault(cause=cause, measured=measured.format_map(words), expected=expected.format_map(words))
 
 
 def _of_reduction(loss: LossSubject, claim: Claim) -> Fault | None:
@@ -290,10 +300,10 @@ def _of_named_weights(loss: LossSubject, claim: Claim) -> Fault | None:
     if weight.numel() not in (1, len(positive)) or bool((negative <= 0).any()) or bool(_zero(weight - 1).all()):
         return None
     ratio = positive / negative
-    if bool(((ratio - weight).abs() <= CLOSE * weight).all()):
+    if bool(((ratio - weight).abs() <= SHARES * weight).all()):
         return None
     both = bool(_zero(ratio - 1).all())
-    swapped = bool(((1 / ratio - weight).abs() <= CLOSE * weight).all())
+    swapped = bool(((1 / ratio - weight).abs() <= SHARES * weight).all())
     if not both and not swapped:
         return None
     return Fault(

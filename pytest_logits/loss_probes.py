@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from pytest_logits.allowances import apart
 from pytest_logits.loss_subject import LossSubject
 
 ROWS = 6
@@ -23,11 +22,6 @@ FAR = (500.0, 1000.0)
 # that jumps or passes through 0 stays what it is.
 NEAR = tuple(i / 16 for i in range(65))
 HALVINGS, DEEP = 40, 1e6
-# Rounding moves a loss by 1e-6 of itself in float32; what is asked here moves it by a share.
-CLOSE = 1e-4
-# A step of 1e-4 moves a loss with a slope of 1 by as much; beyond this share of it is a jump.
-JUMP = 0.02
-WEIGHTS = re.compile(r"weight|alpha")
 
 
 class Fall(NamedTuple):
@@ -44,6 +38,7 @@ class Probes:
 
     def __init__(self, loss: LossSubject) -> None:
         self.loss = loss
+        self.apart = apart(loss.wide)
         rng = torch.Generator().manual_seed(0)
         shape = (ROWS, *loss.trailing)
         self.scores = [
@@ -65,7 +60,7 @@ class Probes:
         """Whether two values are equal but for rounding."""
         if a is None or b is None or a != a or b != b:
             return False
-        return abs(a - b) <= CLOSE * (abs(a) + abs(b)) + 1e-9
+        return abs(a - b) <= self.apart * (abs(a) + abs(b)) + 1e-9
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         """The batches with a finite loss."""
@@ -126,7 +121,7 @@ class Probes:
             other[0] = self.scores[1][1] if scores is self.scores[0] else self.scores[0][0]
             (_, one), (_, two) = self.loss.gradient(scores, labels), self.loss.gradient(other, labels)
             largest = float(one[1:].abs().max())
-            if float((one[1:] - two[1:]).abs().max()) > CLOSE * largest + 1e-9:
+            if float((one[1:] - two[1:]).abs().max()) > self.apart * largest + 1e-9:
                 return True
         return False
 
@@ -140,40 +135,6 @@ class Probes:
             turned = labels.flip(1) if loss.multilabel else loss.num_classes - 1 - labels
             answers.append(self.same(self.value(scores.flip(1), turned), value))
         return all(answers) if answers else None
-
-    def follows_prediction(self) -> tuple[float, float] | None:
-        """The loss on both sides of a tie between two classes that are not the label, where it jumps; else None.
-
-        A weight of the predicted class multiplies the loss of every label by the same two numbers.
-        """
-        found = [self._at_tie(label) for label in (2, 0, 1)]
-        sides = [pair for pair in found if pair is not None and pair[1]]
-        if len(sides) < len(found):
-            return None
-        ratios = [a / b for a, b in sides]
-        jumps = abs(ratios[0] - 1) > JUMP
-        alike = all(abs(ratio - 1) > JUMP and (ratio > 1) == (ratios[0] > 1) for ratio in ratios)
-        return sides[0] if jumps and alike else None
-
-    def jumps_with_prediction(self) -> bool:
-        """Whether the loss of a label jumps where two other classes change places as the predicted one."""
-        sides = self._at_tie(2)
-        return sides is not None and abs(sides[0] - sides[1]) > JUMP * max(abs(sides[0]), abs(sides[1]))
-
-    def _at_tie(self, label: int) -> tuple[float, float] | None:
-        """The loss of a row of this label, with another row, where classes 0 and 1 tie above class 2, on both sides."""
-        width = self.loss.trailing[0] if len(self.loss.trailing) == 1 else 0
-        if width < 3 or self.loss.multilabel:
-            return None
-        scores = torch.zeros((1, width), dtype=self.loss.wide)
-        scores[0, :2], scores[0, 2] = 2.0, 1.0
-        step = torch.zeros_like(scores)
-        step[0, 0], step[0, 1] = 1e-4, -1e-4
-        other = torch.zeros_like(scores)
-        other[0, -1] = 3.0
-        sides = [torch.cat([scores + s * step, other]) for s in (1, -1)]
-        values = [self.value(self.loss.nature.link(z), torch.tensor([label, width - 1])) for z in sides]
-        return None if values[0] is None or values[1] is None else (values[0], values[1])
 
     def pulls_to_the_largest(self) -> bool:
         """Whether a row is pulled towards the class with the largest score, whatever its label."""
@@ -246,40 +207,6 @@ class Probes:
         if loss.trailing and loss.trailing[0] > 1 and not loss.multilabel:
             ways |= {"all scores rise": torch.ones_like(leading), "all scores fall": -torch.ones_like(leading)}
         return ways
-
-    def weights_without_effect(self) -> str | None:
-        """The name of class weights that take part in the loss and change nothing; None where there are none.
-
-        They take part where NaN in their place makes the loss NaN.
-        """
-        loss = self.loss.loss_object
-        if not isinstance(loss, nn.Module):
-            return None
-        for name, held in [*loss.named_buffers(), *vars(loss).items()]:
-            if not isinstance(held, Tensor) or held.ndim != 1 or len(held) < 2 or not WEIGHTS.search(name):
-                continue
-            if not held.is_floating_point() or bool((held == held[0]).all()):
-                continue
-            others = self._with(loss, name, held.flip(0) * 2 + 1)
-            values = [value for _, _, value in self.pairs()]
-            alike = bool(values) and all(self.same(a, b) for a, b in zip(values, others, strict=True))
-            if alike and all(math.isnan(value) for value in self._with(loss, name, torch.full_like(held, torch.nan))):
-                return name
-        return None
-
-    def _with(self, loss: nn.Module, name: str, held: Tensor) -> list[float]:
-        other = copy.deepcopy(loss).to(self.loss.wide)
-        owner, _, attribute = name.rpartition(".")
-        setattr(other.get_submodule(owner), attribute, held.to(self.loss.wide))
-        subject = LossSubject(
-            name=self.loss.name,
-            loss=other,
-            settings=self.loss.settings,
-            task=self.loss.task,
-            encoding=self.loss.encoding,
-            dtype=self.loss.wide,
-        )
-        return [float(subject.loss(z, y).detach()) for z, y, _ in self.pairs()]
 
     def moves_labels(self) -> bool:
         """Whether dense positions are pulled towards the labels of the batch, each of them towards another's."""

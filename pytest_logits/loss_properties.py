@@ -10,6 +10,7 @@ from pytest_logits.loss_faults import Fault
 from pytest_logits.loss_ignored import AllIgnored, all_ignored, ignored_label, ignored_rows, unsound
 from pytest_logits.loss_probes import Probes, gathers_over_rows
 from pytest_logits.loss_subject import LossSubject
+from pytest_logits.loss_weights import follows_prediction, of_scores, without_effect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ def _of_activation(loss: LossSubject) -> Fault | None:
 
 
 def _of_prediction(loss: LossSubject, probes: Probes) -> Fault | None:
-    jump = probes.follows_prediction()
+    jump = follows_prediction(probes)
     if jump is None:
         return None
     return Fault(
@@ -127,6 +128,13 @@ def _of_no_least_value(loss: LossSubject, probes: Probes) -> Fault | None:
     falling = probes.falls_without_end() or probes.has_a_pole()
     if falling is None:
         return None
+    weights = of_scores(probes)
+    if weights is not None:
+        return Fault(
+            cause="wrong_loss_weights",
+            measured=f"{loss.loss_name} is BCE with logits by a weight that follows the score: {weights}",
+            expected="the weight of the label",
+        )
     way, at, further, how = falling
     maybe = "; if it takes probabilities it is right" if loss.may_take_probabilities else ""
     return Fault(
@@ -144,12 +152,14 @@ def fault_of_rows(loss: LossSubject, probes: Probes, claim: Claim | None) -> Fau
     fault = fault or (_of_order(loss, probes) if coupled or claim is None else None)
     if fault is not None:
         return fault
-    name = probes.weights_without_effect()
-    if name is not None:
+    weights = without_effect(probes)
+    if weights is not None:
         return Fault(
             cause="wrong_loss_weights",
-            measured=f"{loss.loss_name} uses {name!r}, and other weights in its place change nothing: they cancel",
+            measured=f"{loss.loss_name} uses {weights.name!r}, and other weights in its place change nothing: they "
+            "cancel",
             expected="a loss that its weights have an effect on",
+            weights=weights.held,
         )
     label = ignored_label(probes)
     return None if label is None else _of_ignored(loss, probes, claim, label)

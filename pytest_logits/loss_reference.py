@@ -12,6 +12,7 @@ from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
+from pytest_logits.loss_examples import beside_reference
 from pytest_logits.loss_forms import LARGEST_BY_HAND
 from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject
@@ -104,15 +105,7 @@ def _gap(
     if fits and not claim.known and not bent and _gap(loss, claim, _nudged(loss, scores), labels, bent=True) is None:
         # Only where scores are tied or 0: there abs, clamp and max have a slope on either side.
         return None
-    return {
-        "logits": scores.tolist(),
-        "labels": labels.tolist(),
-        "loss": value,
-        "reference": exact,
-        "gradient": gradient.tolist(),
-        "reference_gradient": wanted.tolist(),
-        "value_fits": fits,
-    }
+    return beside_reference(scores, labels, (value, gradient), (exact, wanted)) | {"value_fits": fits}
 
 
 def _within(gradient: Tensor, wanted: Tensor, slope: Tensor) -> bool:

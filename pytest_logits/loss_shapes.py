@@ -57,11 +57,13 @@ class LossShapes:
 
     @cached_property
     def probed_classes(self) -> int | None:
-        """The number of classes that the loss is made for; None where it takes any."""
+        """The number of classes that the loss is made for; None where it takes any, if on dense scores only."""
         if all(self._takes_classes(classes) for classes in ANY_CLASSES):
             return None
         taken = [classes for classes in range(2, MOST_PROBED) if self._takes_classes(classes)]
         taken = taken or [size for size in self._sizes() if self._takes_classes(size)]
+        if not taken and all(self._takes_classes(classes, DENSE) for classes in ANY_CLASSES):
+            return None
         return max(taken, default=USUAL_CLASSES)
 
     @cached_property
@@ -75,11 +77,12 @@ class LossShapes:
             () if self.accepts(flat, torch.tensor([0, 1, 1])) or not self.accepts(flat[:, None], flat.long()) else (1,)
         )
 
-    def _takes_classes(self, classes: int) -> bool:
+    def _takes_classes(self, classes: int, dense: tuple[int, ...] = ()) -> bool:
         rows = torch.arange(2 * classes)
-        several = self.task == "multilabel"
-        labels = (rows.unsqueeze(1) + torch.arange(classes)) % 2 if several else rows % classes
-        return self.accepts(torch.zeros((len(rows), classes), dtype=self.dtype), labels)
+        labels = (rows % classes).view(-1, *(1 for _ in dense)).expand(-1, *dense)
+        if self.task == "multilabel":
+            labels = (rows.unsqueeze(1) + torch.arange(classes)) % 2
+        return self.accepts(torch.zeros((len(rows), classes, *dense), dtype=self.dtype), labels)
 
     def _sizes(self) -> list[int]:
         """The lengths of the tensors that a module holds: its weights have one per class."""

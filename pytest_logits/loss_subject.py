@@ -252,8 +252,12 @@ class LossSubject:
     @property
     def any_classes(self) -> bool:
         """Whether the number of classes is free."""
-        registered = self._given_sample is None and self._given_classes is None
-        return registered and self.task != "binary" and self._shapes.probed_classes is None
+        return self.says_no_classes and self._shapes.probed_classes is None
+
+    @property
+    def says_no_classes(self) -> bool:
+        """Whether the number of classes is neither registered nor that of a model."""
+        return self._given_sample is None and self._given_classes is None and self.task != "binary"
 
     @cached_property
     def sample_logits(self) -> Tensor:

@@ -14,9 +14,9 @@ from pytest_logits.check_registry import all_checks
 from pytest_logits.control_items import CLAIM, ControlItem, control_record, fault_of
 from pytest_logits.finding import Passes, Result, Verdict
 from pytest_logits.items import LogitItem
-from pytest_logits.model_registry import registered
+from pytest_logits.model_registry import registered, registered_losses
 from pytest_logits.options import load_models
-from pytest_logits.planting import plants
+from pytest_logits.planting import plants, plants_of_losses
 from pytest_logits.report import crash_text
 from pytest_logits.runner import reproduce
 from pytest_logits.settings import Settings
@@ -93,11 +93,18 @@ class Parallel:
         result = self._died(crashitem, head.rpartition("::")[2], name, report.node.gateway.id)
         report.longrepr = crash_text(result)
         if CONTROL.fullmatch(name):
-            words = plants()[fault_of(name)].words
-            report.logit_control = control_record(result, words)  # type: ignore[attr-defined]
+            report.logit_control = control_record(result, self._planted(head, fault_of(name)))  # type: ignore[attr-defined]
         else:
             report.logit_record = result.to_json()  # type: ignore[attr-defined]
         self._allow_another_worker()
+
+    def _planted(self, head: str, cause: str) -> str:
+        """What was planted in the model or loss of this id; a loss that only workers know counts as a model."""
+        file, _, name = head.rpartition("::")
+        place = (Path(self._config.rootpath, file).resolve(), name)
+        losses = {(spec.file, spec.name) for spec in registered_losses()}
+        first, second = (plants_of_losses(), plants()) if place in losses else (plants(), plants_of_losses())
+        return first[cause].words if cause in first else second[cause].words
 
     def _died(self, nodeid: str, model: str, name: str, worker: str) -> Result:
         claims = {check.name: check.claim for check in all_checks()}

@@ -19,7 +19,7 @@ from pytest_logits.generated import NAME as GENERATED
 from pytest_logits.generated import GeneratedSubjects
 from pytest_logits.items import GeneratedCollector, LogitFile, LogitItem, model_collector
 from pytest_logits.limits import Limit, lift
-from pytest_logits.model import LossSpec, ModelSpec, RegistrationError, Spec, require_known_checks
+from pytest_logits.model import LossSpec, RegistrationError, Spec, require_known_checks
 from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, source_of, words
 from pytest_logits.parallel import Parallel
@@ -94,7 +94,7 @@ class LogitSession:
                 strict=self.strict,
                 limit=self._limits[id(spec)],
             )
-        if self.with_controls and isinstance(spec, ModelSpec):
+        if self.with_controls:
             yield from control_items(
                 parent,
                 spec,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from pytest_logits.copies import SubjectError
 from pytest_logits.finding import Verdict
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_subject import LossSubject
@@ -18,6 +22,8 @@ from pytest_logits.subject import Subject
 # BCE with logits at scores of 20 is -10 with targets of -1 and 1, or of 1 and 2; a target of 1.1, as negative label
 # smoothing makes it on purpose, gives -2.
 BELOW_ZERO = -5.0
+# Scores that a counterexample shows, at most.
+FEW = 64
 
 
 def refused(subject: Subject | LossSubject, scores: Tensor, targets: Tensor, error: Exception) -> Verdict:
@@ -31,7 +37,54 @@ def refused(subject: Subject | LossSubject, scores: Tensor, targets: Tensor, err
         f"{subject.loss_name} raises {type(error).__name__}: {str(error).splitlines()[0]}",
         f"class indices from 0 to {classes - 1}" if outside else _taken(subject, scores),
         targets,
+        example=_refused_row(subject, error),
     )
+
+
+def every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) -> Tensor:
+    """Labels that go through the classes along the rows and along the positions; multi-hot where multilabel."""
+    rows = torch.arange(len(scores))
+    if subject.multilabel:
+        return (rows.unsqueeze(1) + torch.arange(scores.shape[1])) % 2
+    dense = scores.shape[2:]
+    positions = torch.arange(math.prod(dense)).reshape(dense)
+    return (rows.view(-1, *(1 for _ in dense)) + positions) % classes
+
+
+def few_zeros(subject: Subject | LossSubject, rows: int) -> Tensor | None:
+    """Scores of 0 for a counterexample; None where they are many."""
+    zeros = subject.sample_logits.new_zeros((rows, *subject.sample_logits.shape[1:]))
+    return zeros if zeros.numel() <= FEW else None
+
+
+def _refused_row(subject: Subject | LossSubject, error: Exception) -> dict[str, Any] | None:
+    """A single row that the loss refuses with the same error: of the first two labels or the last, if any.
+
+    Of two classes where their number is not said, though a loss that refuses its targets may be made for another.
+    """
+    zeros = few_zeros(subject, 1)
+    if zeros is None:
+        return None
+    few = [zeros[:, :2]] if isinstance(subject, LossSubject) and subject.says_no_classes else []
+    for scores in (*few, zeros):
+        classes = max(scores.shape[1] if scores.ndim > 1 else 1, 2)
+        labels = every_label(subject, scores.expand(classes, *scores.shape[1:]), classes)
+        for row in sorted({0, 1, classes - 1}):
+            one = labels[row : row + 1]
+            try:
+                subject.loss(subject.nature.link(scores), one)
+            except SubjectError:
+                raise
+            except Exception as again:
+                if _words(again) == _words(error):
+                    targets = subject.targets(one, scores)
+                    return {"logits": scores.tolist(), "labels": one.tolist(), "targets": targets.tolist()}
+    return None
+
+
+def _words(error: Exception) -> str:
+    """What an error says, but for its numbers."""
+    return re.sub(r"\d+", "", f"{type(error).__name__}: {error}")
 
 
 def _taken(subject: Subject | LossSubject, scores: Tensor) -> str:
@@ -107,14 +160,15 @@ def finding(
     expected: str,
     targets: Tensor,
     numbers: Mapping[str, Any] | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """A failure about these targets, with their dtype, shape and first values."""
+    """A failure about these targets, with their dtype and shape; the counterexample, else the first of them."""
     return Verdict(
         outcome="failed",
         cause=cause,
         measured=f"{measured} (targets: {targets.dtype} {tuple(targets.shape)})",
         expected=expected,
         location=loss_place(subject) if callable(subject.loss_object) else None,
-        counterexample={"targets": targets.flatten().tolist()[:8]},
+        counterexample=example or {"targets": targets.flatten().tolist()[:8]},
         evidence={"targets_shape": list(targets.shape), "targets_dtype": str(targets.dtype), **(numbers or {})},
     )

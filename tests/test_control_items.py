@@ -11,7 +11,7 @@ import pytest
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.model_registry import isolated
-from pytest_logits.planting import plants
+from pytest_logits.planting import plants, plants_of_losses
 from pytest_logits.subject import Subject
 from tests.test_report_json import errors
 
@@ -193,3 +193,24 @@ def test_a_model_that_cannot_be_built_fails_its_checks_and_no_control(net: pytes
     net.makeconftest(NET.replace("return torch.nn.Linear(4, 3)", "raise KeyError('my own mistake')"))
     result = run(net, RANDOM, "conftest.py", "-k", "net")
     result.assert_outcomes(failed=1, passed=1, skipped=len(plants()) - 1, deselected=1)
+
+
+LOSS = """
+    import torch.nn.functional as F
+    import pytest_logits
+
+    @pytest_logits.register_loss(num_classes=3)
+    def smoothed(logits, targets):
+        return F.cross_entropy(logits, targets, label_smoothing=0.1)
+"""
+
+
+def test_a_registered_loss_has_controls_of_its_own(pytester: pytest.Pytester, snapshot: Any):
+    pytester.makeconftest(LOSS)
+    found = report(pytester, "-k", "smoothed and control")
+    assert [c["nodeid"] for c in found["controls"]] == sorted(
+        f"conftest.py::smoothed::control[{cause}]" for cause in plants_of_losses()
+    )
+    assert errors(found) == []
+    told = {c["fault"]: c["outcome"] for c in found["controls"]}
+    assert told == snapshot

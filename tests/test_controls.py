@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pytest_logits import check_registry
 from pytest_logits.check_registry import Check, all_checks
-from pytest_logits.controls import Control
+from pytest_logits.controls import Control, LossControl, ModelControl
 from pytest_logits.finding import Verdict, passed
-from pytest_logits.model import ModelSpec, make_spec
-from pytest_logits.planting import plants
+from pytest_logits.model import ModelSpec, make_loss_spec, make_spec
+from pytest_logits.planting import plants, plants_of_losses
 from pytest_logits.settings import Settings
 from pytest_logits.subjects import Subjects
 
@@ -31,7 +32,7 @@ def control(
     cause: str = SOFTMAX, of: ModelSpec | None = None, *, checks: tuple[Check, ...] = (), plant: Any = None
 ) -> Control:
     settings = Settings()
-    return Control(
+    return ModelControl(
         plant or plants()[cause],
         of or spec(),
         checks=checks or all_checks(),
@@ -169,3 +170,68 @@ def test_the_registered_module_is_not_changed():
 def test_some_check_looks_for_every_plant(cause: str):
     seeing = {c.name for c in all_checks() if cause in c.causes}
     assert set(plants()[cause].checks) <= seeing
+
+
+# Losses by themselves
+
+
+def loss_control(cause: str, loss: Any = F.cross_entropy, **arguments: Any) -> Control:
+    given = {"name": "loss", "num_classes": 3, **arguments}
+    spec, settings = make_loss_spec(loss, file=Path(__file__), line=1, arguments=given), Settings()
+    return LossControl(
+        plants_of_losses()[cause], spec, checks=all_checks(), settings=settings, subjects=Subjects(settings)
+    )
+
+
+def test_a_fault_in_a_loss_is_caught():
+    verdict = loss_control("loss_is_maximised").decide()
+    assert (verdict.outcome, verdict.measured) == ("passed", "caught by loss_matches_reference")
+
+
+def test_only_checks_of_losses_look_for_it():
+    said = loss_control("bounded_logits").decide().evidence["said"]
+    assert [one["check"] for one in said] == ["loss_matches_reference"]
+
+
+def test_a_fault_that_a_loss_cannot_have_does_not_apply():
+    verdict = loss_control("signed_targets").decide()
+    assert (verdict.outcome, verdict.measured) == ("not_applicable", "the loss cannot have this fault")
+
+
+def detached(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits.detach(), targets)
+
+
+def test_a_fault_that_a_loss_has_already_does_not_apply():
+    verdict = loss_control("detached_graph", detached).decide()
+    assert verdict.outcome == "not_applicable"
+    assert verdict.measured == "the loss has this fault as it is, see loss_matches_reference"
+
+
+def clamped(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.multi_margin_loss(logits.clamp(-1, 1), targets)
+
+
+def test_a_fault_that_changes_nothing_of_a_loss_does_not_apply(monkeypatch: pytest.MonkeyPatch):
+    plant = dataclasses.replace(plants_of_losses()["bounded_logits"], fits=lambda case: True)
+    made = loss_control("bounded_logits", clamped)
+    monkeypatch.setattr(made, "_plant", plant)
+    verdict = made.decide()
+    assert (verdict.outcome, verdict.measured) == (
+        "not_applicable",
+        "planting it changes no value or gradient of the loss",
+    )
+
+
+def test_the_registered_loss_is_not_changed():
+    module = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 4.0]))
+    for cause in ("loss_is_maximised", "softmax_before_cross_entropy"):
+        assert loss_control(cause, module).decide().outcome == "passed"
+    assert type(module) is nn.CrossEntropyLoss
+    assert module.weight is not None
+    assert module.weight.tolist() == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("cause", sorted(plants_of_losses()))
+def test_some_check_of_losses_looks_for_every_plant_of_theirs(cause: str):
+    assert [c.name for c in all_checks() if cause in c.causes and "loss" in c.subjects]

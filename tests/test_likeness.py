@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.likeness import are_alike
-from pytest_logits.model import make_spec
+from pytest_logits.likeness import are_alike, losses_are_alike
+from pytest_logits.loss_subject import LossSubject
+from pytest_logits.model import make_loss_spec, make_spec
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
 
@@ -107,3 +108,37 @@ def test_to_raise_something_else_is_a_change(other: Callable[[], nn.Module]):
 
 def test_of_two_that_only_raise_nothing_is_known():
     assert not are_alike(subject(raising_on(16, KeyError)), subject(raising_on(16, KeyError)))
+
+
+def loss(function: Callable[[Tensor, Tensor], Tensor], **arguments: Any) -> LossSubject:
+    given = {"name": "loss", "num_classes": 3, **arguments}
+    return LossSubject.registered(make_loss_spec(function, file=Path(__file__), line=1, arguments=given), Settings())
+
+
+def ce(z: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(z, y)
+
+
+def by_hand(z: Tensor, y: Tensor) -> Tensor:
+    return (z.logsumexp(dim=1) - z.gather(1, y.unsqueeze(1)).squeeze(1)).mean()
+
+
+def unstable(z: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(z.exp().log(), y)
+
+
+def half_the_slope(z: Tensor, y: Tensor) -> Tensor:
+    return (F.cross_entropy(z, y) + F.cross_entropy(z.detach(), y)) / 2
+
+
+def test_losses_of_the_same_value_and_gradient_are_alike():
+    assert losses_are_alike(loss(ce), loss(by_hand))
+
+
+@pytest.mark.parametrize("other", [unstable, half_the_slope])
+def test_losses_of_another_value_or_gradient_are_not(other: Callable[[Tensor, Tensor], Tensor]):
+    assert not losses_are_alike(loss(ce), loss(other))
+
+
+def test_a_loss_that_raises_is_not_like_one_that_does_not():
+    assert not losses_are_alike(loss(ce), loss(ce, targets=lambda labels: labels + 1))

@@ -51,6 +51,7 @@ def test_the_number_of_classes_is_that_of_the_weights():
 def test_a_loss_that_takes_dense_scores_only_gets_them():
     found = subject(lambda z, y: F.cross_entropy(z.transpose(1, 2).reshape(-1, z.shape[1]), y.reshape(-1)))
     assert len(found.trailing) == 2
+    assert found.any_classes
 
 
 def test_a_module_is_copied():

@@ -14,10 +14,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch.nn.functional as F
 
 from pytest_logits import options
+from pytest_logits.model import make_loss_spec
+from pytest_logits.model_registry import add, isolated
 from pytest_logits.parallel import Parallel, group_of, without_group
-from pytest_logits.planting import plants
+from pytest_logits.planting import plants, plants_of_losses
 from pytest_logits.plugin import pytest_logits_distribution
 from pytest_logits.settings import Settings
 from tests.conftest import ARTICLE
@@ -182,6 +185,17 @@ def test_a_control_that_a_worker_died_of_is_an_error_with_what_was_planted(confi
     assert control["planted"] == plants()["bounded_logits"].words
     assert "gw3 died" in control["reason"]
     assert control["reproduce"] == "pytest --logit-checks 'conftest.py::net::control[bounded_logits]' --logit-controls"
+
+
+def test_what_was_planted_in_a_loss_is_told_in_its_words(config: pytest.Config):
+    file = (config.rootpath / "conftest.py").resolve()
+    spec = make_loss_spec(F.cross_entropy, file=file, line=1, arguments={"name": "mine"})
+    with isolated():
+        add(spec)
+        control = crash("conftest.py::mine::control[bounded_logits]", config).logit_control
+        alone = crash("conftest.py::net::control[wrong_reduction]", config).logit_control
+    assert control["planted"] == plants_of_losses()["bounded_logits"].words
+    assert alone["planted"] == plants_of_losses()["wrong_reduction"].words
 
 
 def test_a_test_of_the_users_that_a_worker_died_of_is_left_to_pytest(config: pytest.Config):

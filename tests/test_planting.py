@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pytest_logits
 from pytest_logits.causes import cause_names
+from pytest_logits.losses import Nature
 from pytest_logits.model import builtin_check_names
-from pytest_logits.planting import Plant, plants
+from pytest_logits.planting import LossCase, LossPlant, Plant, plants, plants_of_losses
 
 PLANTS = plants()
+OF_LOSSES = plants_of_losses()
 
 
 class Net(nn.Module):
@@ -111,4 +115,68 @@ def test_a_plant_names_a_cause_and_checks_that_there_are(plant: Plant):
     assert plant.cause in cause_names()
     assert plant.checks
     assert set(plant.checks) <= set(builtin_check_names())
+    assert plant.words
+
+
+# Losses by themselves
+
+
+def by_gather(logits: Tensor, targets: Tensor) -> Tensor:
+    return -F.log_softmax(logits, dim=1).gather(1, targets.unsqueeze(1)).mean()
+
+
+def case_of(loss: Any, form: str, targets: Tensor) -> LossCase:
+    nature = Nature(takes="logits", form=form)  # type: ignore[arg-type]
+    scores = torch.linspace(-2, 2, 12).reshape(4, 3) if form == "categorical" else torch.linspace(-2, 2, 4)
+    return LossCase(loss=loss, nature=nature, scores=scores, targets=targets)
+
+
+OF_CLASSES = case_of(by_gather, "categorical", torch.tensor([0, 1, 2, 0]))
+OF_BITS = case_of(nn.BCEWithLogitsLoss(), "bernoulli", torch.tensor([0.0, 1.0, 1.0, 0.0]))
+CASES = {
+    "classes": (OF_CLASSES, {"num_classes": 3}),
+    "bits": (OF_BITS, {"task": "binary", "num_classes": 1}),
+}
+NOT_IN = {
+    "classes": {"sigmoid_before_bce_with_logits", "signed_targets"},
+    "bits": {"softmax_before_cross_entropy", "softmax_over_wrong_dim", "labels_out_of_range", "unbounded_loss"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"), [(name, cause) for name in CASES for cause in OF_LOSSES if cause not in NOT_IN[name]]
+)
+def test_a_fault_planted_in_a_loss_is_found(name: str, cause: str):
+    case, arguments = CASES[name]
+    planted = OF_LOSSES[cause](case)
+    assert planted is not None
+    report = pytest_logits.check_loss(planted, name=name, profile="quick", **arguments)
+    assert cause in {r.verdict.cause for r in report if r.outcome in ("failed", "advice")}, str(report)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_what_a_loss_cannot_have_is_left_out(name: str):
+    assert {cause for cause, plant in OF_LOSSES.items() if plant(CASES[name][0]) is None} == NOT_IN[name]
+
+
+def test_a_sum_is_no_mean_to_be_taken_twice():
+    summed = case_of(nn.CrossEntropyLoss(reduction="sum"), "categorical", OF_CLASSES.targets)
+    rows = case_of(nn.CrossEntropyLoss(reduction="none"), "categorical", OF_CLASSES.targets)
+    assert [OF_LOSSES["wrong_reduction"](case) for case in (summed, rows)] == [None, None]
+    assert OF_LOSSES["broadcast_targets"](rows) is None
+
+
+def test_a_loss_with_a_fault_looks_like_the_loss():
+    planted = OF_LOSSES["loss_is_maximised"](OF_CLASSES)
+    assert planted is not None
+    assert planted.__name__ == "by_gather"
+    assert list(inspect.signature(planted).parameters) == ["logits", "targets"]
+    assert float(planted(OF_CLASSES.scores, OF_CLASSES.targets)) == -float(
+        by_gather(OF_CLASSES.scores, OF_CLASSES.targets)
+    )
+
+
+@pytest.mark.parametrize("plant", OF_LOSSES.values(), ids=OF_LOSSES)
+def test_a_plant_of_losses_names_a_cause_that_there_is(plant: LossPlant):
+    assert plant.cause in cause_names()
     assert plant.words

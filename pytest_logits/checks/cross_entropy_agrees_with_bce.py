@@ -17,6 +17,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
+from pytest_logits.loss_examples import beside_reference
 from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
 from pytest_logits.regions import MATERIAL
@@ -136,24 +137,15 @@ def _disagreement(
 ) -> dict[str, Any] | None:
     """The numbers where the user's loss is off its reference by more than rounding makes; None where it is not."""
     y = _shares(subject, reference, scores, labels)
-    exact, exact_gradient = _value_and_gradient(lambda z: reference.value(z, y), scores.double())
-    if math.isnan(exact):
+    wanted = _value_and_gradient(lambda z: reference.value(z, y), scores.double())
+    if math.isnan(wanted[0]):
         # Every row is ignored, or of a class without weight: a mean over nothing.
         return None
-    value, gradient = _value_and_gradient(lambda z: subject.loss(subject.nature.link(z), labels), scores)
+    found = _value_and_gradient(lambda z: subject.loss(subject.nature.link(z), labels), scores)
     bound, gradient_bound = reference.tolerance(scores, y)
-    off = not abs(value - exact) <= bound
-    gradient_off = not bool(((gradient - exact_gradient).abs() <= gradient_bound).all())
-    if not off and not gradient_off:
-        return None
-    return {
-        "logits": scores.tolist(),
-        "labels": labels.tolist(),
-        "loss": value,
-        "reference": exact,
-        "gradient": gradient.tolist(),
-        "reference_gradient": exact_gradient.tolist(),
-    }
+    off = not abs(found[0] - wanted[0]) <= bound
+    gradient_off = not bool(((found[1] - wanted[1]).abs() <= gradient_bound).all())
+    return beside_reference(scores, labels, found, wanted) if off or gradient_off else None
 
 
 def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, scores: Tensor, labels: Tensor) -> Tensor:

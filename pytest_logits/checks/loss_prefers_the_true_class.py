@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytest_logits.allowances import LARGEST_SCORE, SHARES, apart
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.locate import loss_place
@@ -19,18 +20,15 @@ from pytest_logits.loss_draws import batches
 from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
 from pytest_logits.loss_screen import drawn, is_screened
 from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
+from pytest_logits.loss_weights import jumps_with_prediction, of_scores
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest
 from pytest_logits.subject import Subject
 
 Link: TypeAlias = Callable[[Tensor], Tensor]
 
-# Scores beyond which a guard inside a logarithm makes all wrong rows cost the same.
-LARGEST_SCORE = 10.0
 # From twice as many classes on, every other one is exchanged, and so on.
 MOST_EXCHANGED = 1000
-# Rounding, and what a fixed amount beside the loss hides of it.
-CLOSE = 1e-4
 # Where a row alone has no loss (pairs of rows, the hardest share of them), it is repeated so often.
 COPIES = (1, 4)
 MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -134,9 +132,9 @@ def _while_rising(loss: LossSubject, copies: int) -> Verdict | None:
         rises = [
             i
             for i, (a, b) in enumerate(pairwise(values))
-            if a is not None and b is not None and math.isfinite(a) and b > a + CLOSE * (1 + abs(a))
+            if a is not None and b is not None and math.isfinite(a) and b > a + apart(loss.wide) * (1 + abs(a))
         ]
-        backwards = all(push is not None and push > CLOSE for push in pushes)
+        backwards = all(push is not None and push > apart(loss.wide) for push in pushes)
         if rises:
             a, b = rises[0], rises[0] + 1
             said = f"rises from {values[a]:.4g} to {values[b]:.4g} as the true score rises from {BEHIND[a]:g} to "
@@ -179,7 +177,7 @@ def _says_something(loss: LossSubject, copies: int) -> bool:
             if value is None or not math.isfinite(value):
                 return False
             values.append(value)
-    return max(values) - min(values) > CLOSE
+    return max(values) - min(values) > apart(loss.wide)
 
 
 def _one_sided(loss: LossSubject, label: int, margin: float) -> tuple[Tensor, Tensor]:
@@ -222,7 +220,7 @@ def _exchange(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, li
         if after is None or not math.isfinite(after):
             continue
         # ``scores`` has the true class in front.
-        if after < before - CLOSE * (1 + abs(before)):
+        if after < before - apart(loss.wide) * (1 + abs(before)):
             return {
                 "logits": scores.tolist(),
                 "exchanged": other.tolist(),
@@ -268,8 +266,9 @@ def _finding(loss: LossSubject, numbers: dict[str, Any], copies: int) -> Verdict
     cause, beside = "loss_is_maximised" if turned else "loss_rewards_mistakes", ""
     if turned and claim is not None and _other_class(claim):
         cause = "labels_out_of_range"
-    if not turned and claim is None and Probes(loss).jumps_with_prediction():
-        cause, beside = "wrong_loss_weights", "; it jumps where two wrong classes change places as the predicted one"
+    if not turned and claim is None:
+        beside = _of_weights(Probes(loss))
+        cause = "wrong_loss_weights" if beside else cause
     copied = f" (each of {copies} equal rows)" if copies > 1 else ""
     return Verdict(
         outcome="advice" if harmless else "failed",
@@ -282,6 +281,14 @@ def _finding(loss: LossSubject, numbers: dict[str, Any], copies: int) -> Verdict
         counterexample=numbers,
         evidence={"at_every_margin": turned},
     )
+
+
+def _of_weights(probes: Probes) -> str:
+    """What of a mistake is the weights', "" where nothing is."""
+    if jumps_with_prediction(probes):
+        return "; it jumps where two wrong classes change places as the predicted one"
+    weights = of_scores(probes)
+    return f"; its weight follows the score: {weights}" if weights is not None else ""
 
 
 def _verdict(loss: LossSubject, said: str, expected: str, row: tuple[Tensor, Tensor]) -> Verdict:
@@ -321,4 +328,4 @@ def _has_weights(claim: Claim) -> bool:
 
 def _other_class(claim: Claim) -> bool:
     """Whether the loss is that of other classes, and no minus is in it."""
-    return bool((claim.form.table >= -CLOSE).all())
+    return bool((claim.form.table >= -SHARES).all())

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pytest_logits.allowances import wrong_pull
 from pytest_logits.check_registry import check
 from pytest_logits.copies import SubjectError
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.loss_probes import Probes, gathers_over_rows
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.subject import Subject
-from pytest_logits.target_faults import against, finding, out_of_range, refused, unnormalised
+from pytest_logits.target_faults import (
+    against,
+    every_label,
+    few_zeros,
+    finding,
+    out_of_range,
+    refused,
+    unnormalised,
+)
 
 ROWS = 6
-# A gradient of the wrong sign is compared with this share of the largest: rounding is far below it.
-NEGLIGIBLE = 1e-3
+# Of rows that show targets which are broadcast: at 0 their gradients may cancel.
+SCORES = (0.0, 1.0)
 
 
 @check(
@@ -44,7 +53,7 @@ def targets_fit_loss(subject: Subject | LossSubject) -> Verdict:
     classes = max(sample.shape[1] if sample.ndim > 1 else 1, 2)
     count = max(ROWS, classes)
     zeros = sample.new_zeros((count, *sample.shape[1:]))
-    labels = _every_label(subject, zeros, classes)
+    labels = every_label(subject, zeros, classes)
     scores = subject.nature.link(zeros)
     targets = subject.targets(labels, scores)
     try:
@@ -58,16 +67,6 @@ def targets_fit_loss(subject: Subject | LossSubject) -> Verdict:
     return fault or _judge_rows(subject, scores, labels, targets)
 
 
-def _every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) -> Tensor:
-    """Labels that go through the classes along the rows and along the positions; multi-hot where multilabel."""
-    rows = torch.arange(len(scores))
-    if subject.multilabel:
-        return (rows.unsqueeze(1) + torch.arange(scores.shape[1])) % 2
-    dense = scores.shape[2:]
-    positions = torch.arange(math.prod(dense)).reshape(dense)
-    return (rows.view(-1, *(1 for _ in dense)) + positions) % classes
-
-
 def _gradient(subject: Subject | LossSubject, scores: Tensor, labels: Tensor) -> Tensor:
     leaf = scores.clone().requires_grad_()
     loss = subject.loss(leaf, labels)
@@ -75,12 +74,36 @@ def _gradient(subject: Subject | LossSubject, scores: Tensor, labels: Tensor) ->
     return torch.zeros_like(leaf) if gradient is None else gradient
 
 
+def _one_positive(labels: Tensor) -> Tensor:
+    """One positive row among negative ones: were every row paired with every label, it would be pulled down too."""
+    found = torch.zeros_like(labels)
+    found.view(-1)[0] = 1
+    return found
+
+
+def _rows_alike(subject: Subject | LossSubject) -> dict[str, Any] | None:
+    """Two rows with equal scores and unlike labels that get the same gradient, and not 0; None where there are none."""
+    zeros = few_zeros(subject, 2)
+    if zeros is None:
+        return None
+    for score in SCORES:
+        scores = zeros + score
+        labels = every_label(subject, scores, max(scores.shape[1] if scores.ndim > 1 else 1, 2))
+        if scores.numel() == labels.numel():
+            labels = _one_positive(labels)
+        try:
+            gradient = _gradient(subject, subject.nature.link(scores), labels)
+        except (RuntimeError, ValueError, IndexError):
+            return None
+        if bool((gradient == gradient[:1]).all()) and bool((gradient != 0).any()):
+            return {"logits": scores.tolist(), "labels": labels.tolist(), "gradient": gradient.tolist()}
+    return None
+
+
 def _judge_rows(subject: Subject | LossSubject, scores: Tensor, labels: Tensor, targets: Tensor) -> Verdict:
     single = scores.numel() == labels.numel()
     if single:
-        # One positive row among negative ones: were every row paired with every label, it would be pulled down too.
-        labels = torch.zeros_like(labels)
-        labels.view(-1)[0] = 1
+        labels = _one_positive(labels)
         targets = subject.targets(labels, scores)
         gradient = _gradient(subject, scores, labels)
         rows = gradient.reshape(-1, 1)
@@ -91,7 +114,7 @@ def _judge_rows(subject: Subject | LossSubject, scores: Tensor, labels: Tensor, 
         pulls = rows.gather(1, labels.reshape(-1, 1)).squeeze(1)
         toward = float(pulls.max())
     largest = float(rows.abs().max())
-    numbers = {"gradient": rows[0].tolist()[:8], "largest": largest}
+    numbers = {"gradient": rows[0].tolist()[:8], "largest": largest, "toward": toward}
     if largest == 0 or not bool(torch.isfinite(rows).all()):
         return not_applicable("the loss has no finite gradient at equal scores")
     if bool((targets == targets[:1]).all()):
@@ -105,13 +128,15 @@ def _judge_rows(subject: Subject | LossSubject, scores: Tensor, labels: Tensor, 
             )
         said = f"{against(scores, targets)}: every row gets the same gradient, whatever its label, so it is compared "
         said += "with all labels at once"
-        return finding(subject, "broadcast_targets", said, "a gradient per row, by its own label", targets, numbers)
-    if toward <= NEGLIGIBLE * largest:
+        expected, example = "a gradient per row, by its own label", _rows_alike(subject)
+        return finding(subject, "broadcast_targets", said, expected, targets, numbers, example)
+    wrong_way = wrong_pull(scores.dtype, max(rows.shape[1], 2)) * largest
+    if toward <= wrong_way:
         return passed("each row is pulled towards its own label", evidence=numbers)
     if not single and subject.nature.takes != "unknown":
-        wrong = pulls > NEGLIGIBLE * largest
+        wrong = pulls > wrong_way
         others = rows.scatter(1, labels.reshape(-1, 1), -torch.inf).amax(dim=1)[wrong]
-        if float(others.max()) <= NEGLIGIBLE * largest:
+        if float(others.max()) <= wrong_way:
             return not_applicable("a row is pushed away from its own label; see loss_prefers_the_true_class")
         loss = as_loss(subject)
         if gathers_over_rows(loss):

@@ -226,14 +226,9 @@ ALSO = {
     "NegativesLikePositives": ("loss_rewards_mistakes",),
     "WeightedBySigns": ("loss_rewards_mistakes",),
     "DiceOfScores": ("loss_rewards_mistakes",),
-    "PosWeightOfScores": ("loss_rewards_mistakes",),
 }
-# Where what is computed fits another cause as well.
-NAMED = {"PosWeightOfScores": "unbounded_loss"}
 
 FAULTS = tuple(
-    FaultyLoss(
-        name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()), named=NAMED.get(name, "")
-    )
+    FaultyLoss(name=name, words=words, cause=cause, loss=loss, twin=twin, also=ALSO.get(name, ()))
     for twin, name, words, cause, loss in _rows()
 )

@@ -49,7 +49,6 @@ class FaultyLoss:
         twin: the sound loss that differs from it in that line, or in the arguments.
         arguments: where they differ from the twin's.
         also: further causes that are named.
-        named: the cause that is named first, where the evidence fits it as well.
     """
 
     name: str
@@ -59,12 +58,6 @@ class FaultyLoss:
     twin: SoundLoss
     arguments: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[str, ...] = ()
-    named: str = ""
-
-    @property
-    def first(self) -> str:
-        """The first cause that is named."""
-        return self.named or self.cause
 
     @property
     def all_arguments(self) -> dict[str, Any]:
