@@ -46,7 +46,7 @@ def plain_steps() -> None:
 def _pytest_torch() -> None:
     from pytest_torch import check_inference_contract
 
-    check_inference_contract(model(), batch()[0])
+    check_inference_contract(model().eval(), batch()[0])
 
 
 def _torchtest2() -> None:

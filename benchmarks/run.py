@@ -1,7 +1,8 @@
-"""All figures of docs/benchmarks.md in one run: ``python -m benchmarks.run [rounds]``, in the checkout.
+"""All figures of docs/benchmarks.md in one run: ``python -m benchmarks.run [rounds] [parts]``, in the checkout.
 
-Figures are ratios or differences of runs in turn, as ``median (quartiles)``, in seconds of the processor; see
-``benchmarks/pairs.py``. With ``--write`` the page is written, and the plot beside it.
+Figures are ratios or differences of runs in turn, as ``median (quartiles)``; see ``benchmarks/pairs.py``. With
+``--write`` the page is written, and the plot beside it. Where parts are named (``startup``, ``overhead``, ``parallel``,
+``scale``) only these are measured, and the others' sections stay as they are.
 """
 
 from __future__ import annotations
@@ -19,18 +20,27 @@ import hypothesis
 import pytest
 import torch
 
-from benchmarks import overhead, scale, startup
+from benchmarks import overhead, parallel, scale, startup
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "benchmarks.md"
 HEAD = """\
 # Benchmarks
 
 <!-- Made by `python -m benchmarks.run --write`. -->
 
-What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn on one
-thread, in seconds of the processor, so that what else the machine does counts little. What is counted in passes, and
-held by tests, is in [explanation/cost.md](explanation/cost.md).
+What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn.
+Seconds are of the processor on one thread, so that what else the machine does counts little; only those of parallel
+runs are of the clock. What is counted in passes, and held by tests, is in [explanation/cost.md](explanation/cost.md).
 """
+# What a part says beside its figures.
+WORDS = {
+    "Parallel": "Start-up is longer with `-n 2`: the controller imports torch with the user's conftest.py before it\n"
+    "starts workers, which import it again. The last line is the most that any way of sharing the work could give on\n"
+    "this machine.\n",
+    "Scale": "The growth is that of the last step, as the exponent of a power: 1 is linear.\n\n"
+    "![Seconds against size](scale.svg)\n",
+}
 
 
 def machine() -> str:
@@ -38,7 +48,8 @@ def machine() -> str:
     gpu = "a GPU" if torch.cuda.is_available() else "no GPU"
     versions = f"Python {platform.python_version()}, torch {torch.__version__.partition('+')[0]}"
     tools = f"pytest {pytest.__version__}, hypothesis {hypothesis.__version__}"
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {gpu}, {versions}, {tools}."
+    load = f"other work at the start: a load of {os.getloadavg()[0]:.0f}"
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {gpu}, {versions}, {tools}; {load}."
 
 
 def told(function: Callable[[], object]) -> str:
@@ -55,22 +66,34 @@ def told(function: Callable[[], object]) -> str:
     return text.getvalue()
 
 
-def main(rounds: int, *, write: bool) -> None:
+def sections() -> dict[str, str]:
+    """The text of the page by the titles of its parts."""
+    if not PAGE.exists():
+        return {}
+    _, *parts = PAGE.read_text(encoding="utf-8").split("\n## ")
+    return {title: text.strip() for title, _, text in (part.partition("\n") for part in parts)}
+
+
+def main(rounds: int, wanted: set[str], *, write: bool) -> None:
     parts: dict[str, Callable[[], object]] = {
-        "Start-up": lambda: startup.main(3 * rounds),
+        "Start-up": lambda: startup.main(10 * rounds),
         "Overhead": lambda: overhead.main(rounds),
+        "Parallel": lambda: parallel.main(20, max(1, rounds // 5)),
         "Scale": lambda: scale.main(docs=DOCS if write else None, full=write),
     }
-    text = f"{HEAD}\n{machine()}\n"
-    print(machine())
+    found = sections()
     for title, part in parts.items():
-        print(f"\n## {title}\n")
-        text += f"\n## {title}\n\n{told(part)}"
-    text += "\n![Seconds against size](scale.svg)\n"
+        if wanted and title.lower().replace("-", "") not in wanted:
+            continue
+        where = machine()
+        print(f"\n## {title}\n\n{where}\n")
+        found[title] = f"{where}\n\n{told(part)}\n{WORDS.get(title, '')}".strip()
     if write:
-        (DOCS / "benchmarks.md").write_text(text, encoding="utf-8", newline="\n")
+        text = HEAD + "".join(f"\n## {title}\n\n{found[title]}\n" for title in parts if title in found)
+        PAGE.write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    main(numbers[0] if numbers else 10, write="--write" in sys.argv)
+    names = {word for word in sys.argv[1:] if word.isalpha()}
+    main(numbers[0] if numbers else 10, names, write="--write" in sys.argv)

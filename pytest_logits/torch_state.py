@@ -6,6 +6,7 @@ same thing are mixed; those are read by torch's own inner functions where they e
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +97,8 @@ def _inference() -> torch.inference_mode:
 
 def _default_device() -> Any:
     context = getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None)
-    return getattr(context, "device_context", None)
+    # The context itself in torch 2.2; later each thread has its own.
+    return getattr(context, "device_context", None) if isinstance(context, threading.local) else context
 
 
 def _restore_default_device(before: Any) -> None:

@@ -195,6 +195,10 @@ def test_without_its_restore_a_part_is_not(name: str, monkeypatch: pytest.Monkey
     """The comparison sees each of them: it is red where one restore is left out."""
     if name.startswith("precision") and not hasattr(torch._C, "_set_fp32_precision_setter"):
         pytest.skip("this torch has no precision by backend and operation")
+    if name == "default device" and not isinstance(
+        getattr(torch, "_GLOBAL_DEVICE_CONTEXT", threading.local()), threading.local
+    ):
+        pytest.skip("in torch 2.2 it is one of the function modes, which are put back by themselves")
     before = snapshot()
     with monkeypatch.context() as patches:
         patches.setattr(guard, "KEPT", [part for part in KEPT if part.name != name])

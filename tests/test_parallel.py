@@ -96,9 +96,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, 
         ("serial", [SELECT], {}),
         ("two", [SELECT, "-n2"], {"DIES": "1"}),
     ):
-        command = [sys.executable, "-m", "pytest", "-v", "--logit-checks", "--logit-profile=quick"]
+        # In a tox environment pytest would keep its cache there.
+        command = [sys.executable, "-m", "pytest", "-v", "-o", "cache_dir=.pytest_cache", "--logit-checks"]
         run = subprocess.run(
-            [*command, "--logit-report=out.json", *arguments],
+            [*command, "--logit-profile=quick", "--logit-report=out.json", *arguments],
             cwd=folder,
             env=clean_environment | environment,
             capture_output=True,

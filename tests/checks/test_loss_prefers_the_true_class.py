@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pytest_logits
+from pytest_logits.checks.loss_prefers_the_true_class import MOST_EXCHANGED, _exchanged
 from pytest_logits.finding import Result
 
 
@@ -140,3 +142,16 @@ def test_a_softmax_that_true_labels_share_passes(seed: int):
     assert check(shared_softmax, task="multilabel", num_classes=4, seed=seed).outcome == "passed"
     turned = check(lambda z, y: -shared_softmax(z, y), task="multilabel", num_classes=4, seed=seed)
     assert turned.outcome == "failed"
+
+
+def test_of_very_many_classes_a_share_is_exchanged_and_none_is_left_out_for_good():
+    classes = 2 * MOST_EXCHANGED + 500
+    loss: Any = SimpleNamespace(trailing=(classes,))
+    scores, met = torch.zeros(1, classes), set()
+    # The class itself is not exchanged, so each first class is met by two labels.
+    for label in range(4):
+        true = scores.index_fill(1, torch.tensor(label), 1.0)
+        exchanged = _exchanged(loss, true, torch.tensor([label]))
+        assert MOST_EXCHANGED <= len(exchanged) <= 2 * MOST_EXCHANGED
+        met |= {int(row.argmax()) for row in exchanged}
+    assert met == set(range(classes))

@@ -261,6 +261,10 @@ def test_what_overflows_in_bfloat16_only_is_advice():
 
 
 def test_what_overflows_in_float16_only_is_told():
+    try:
+        torch.zeros(1, 2, dtype=torch.float16).softmax(dim=1)
+    except RuntimeError:
+        pytest.skip("torch before 2.3 has no softmax of float16 on a CPU")
     result = of_loss(by_clamp, **CATEGORICAL)
     assert result.outcome == "passed"
     assert "in float16 from" in result.verdict.measured

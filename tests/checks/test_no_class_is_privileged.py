@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pytest_logits.checks.no_class_is_privileged import _never_lower
 from tests.checks.planted import found, result_of
 from tests.zoo import sound
 
@@ -249,3 +250,11 @@ def test_where_no_class_is_chosen_of_several_there_is_nothing_to_look_at(outputs
 
 def test_scores_that_are_never_a_number_decide_nothing():
     assert judge(lambda z: z * torch.nan).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("rows", [1, 5, 8, 40])
+def test_looking_at_a_few_rows_first_finds_the_same_classes(rows: int):
+    scores = torch.randint(0, 3, (rows, 12), generator=torch.Generator().manual_seed(rows)).float()
+    for c in range(12):
+        expected = (scores[:, c : c + 1] <= scores).all(dim=0).nonzero().flatten()
+        assert torch.equal(_never_lower(scores, scores.T, c), expected)

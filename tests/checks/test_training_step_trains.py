@@ -144,8 +144,6 @@ def skipping(model: Any, optimizer: Any, x: Any, y: Any) -> None:
 
 
 def scaled(model: Any, optimizer: Any, x: Any, y: Any) -> None:
-    if not hasattr(torch.amp, "GradScaler"):
-        pytest.skip("torch before 2.3 scales no gradients on a CPU")
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     optimizer.zero_grad()
     scaler.scale(F.cross_entropy(model(x), y)).backward()
@@ -260,6 +258,8 @@ STEPS: dict[str, Step] = {
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("optimizer", [sgd, adam])
 def test_sound_steps_pass(name: str, optimizer: Any):
+    if name == "scaled" and not hasattr(torch.amp, "GradScaler"):
+        pytest.skip("torch before 2.3 scales no gradients on a CPU")
     result = judge(optimizer=optimizer, train_step=STEPS[name])
     assert result.outcome == "passed", result.verdict.measured
 
