@@ -17,8 +17,10 @@ from torch.nn.parameter import is_lazy
 from pytest_logits import data
 from pytest_logits.conventions import Convention, convention_of, is_net, module_of, special_tokens
 from pytest_logits.guard import seed_everything
+from pytest_logits.initial_draws import InitialDraws
 from pytest_logits.model import ModelSpec
 from pytest_logits.placing import CPU
+from pytest_logits.scattering import add_noise, size_of
 from pytest_logits.settings import Settings, derive_seed
 from pytest_logits.told import nearest
 
@@ -56,6 +58,7 @@ class Copies(ABC):
         self.spec = spec
         self.settings = settings
         self.name = spec.name
+        self._draws = InitialDraws()
 
     @cached_property
     def device(self) -> torch.device:
@@ -109,7 +112,12 @@ class Copies(ABC):
 
     def _call_factory(self) -> Any:
         seed_everything(self.seed("weights"))
-        return self.spec.factory()
+        with self._draws:
+            return self.spec.factory()
+
+    def forget_draws(self) -> None:
+        """Give back the memory of the initial weights, of which copies are made: another model has its turn."""
+        self._draws.forget()
 
     @property
     def convention(self) -> Convention:
@@ -126,23 +134,26 @@ class Copies(ABC):
         """``train_step=``, or what the model's library does in a step."""
         return self.spec.train_step or self.convention.train_step
 
-    def scattered(self, amount: float, variant: int = 0, *, mirrored: bool = False) -> nn.Module:
+    def scattered(
+        self, amount: float, variant: int = 0, *, mirrored: bool = False, head_only: bool = False
+    ) -> nn.Module:
         """A fresh copy with noise of ``amount`` times each parameter's size added to it; another one per ``variant``.
 
         ``mirrored`` takes the same noise off: where a bias has decided everything, it now decides the other way.
 
-        A matrix that is all zeros takes the usual initial size, one over the square root of its fan-in. A bias or a
-        gain takes at least 1: noise of a lone number's own size would seldom change its sign.
+        ``head_only`` leaves all but the last matrix and what is registered after it as initialised. The size is that of
+        :func:`size_of`, taken of the parameters as initialised.
         """
         model = self.fresh()
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
+        parameters = list(model.parameters())
+        if head_only:
+            matrices = [i for i, p in enumerate(parameters) if p.ndim > 1]
+            parameters = parameters[matrices[-1] :] if matrices else []
         with torch.no_grad():
-            for p in model.parameters():
+            for p in parameters:
                 if amount and p.is_floating_point():
-                    size = float(p.detach().float().square().mean().sqrt())
-                    size = max(size, 1.0) if p.ndim < 2 else size or p[0].numel() ** -0.5
-                    noise = torch.randn(p.shape, generator=rng) * size * (-amount if mirrored else amount)
-                    p.add_(noise.to(p))
+                    add_noise(p, size_of(p) * (-amount if mirrored else amount), rng)
         return model
 
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:

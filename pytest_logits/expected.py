@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_logits.model import RegistrationError, Spec
-from pytest_logits.model_registry import ours_in
+from pytest_logits.pyproject import ours_in
 from pytest_logits.told import nearest
 
 TABLE = "expected_failures"

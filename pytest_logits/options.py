@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from pytest_logits.model import ModelSpec, RegistrationError, make_spec
-from pytest_logits.model_registry import add, add_from_pyproject, load_factory, load_module
+from pytest_logits.model_registry import add
+from pytest_logits.pyproject import add_from_pyproject
+from pytest_logits.references import load_factory, load_module
 from pytest_logits.settings import (
     DEFAULT_DEVICE,
     DEFAULT_PROFILE,

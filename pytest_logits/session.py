@@ -1,9 +1,8 @@
-"""A pytest session with ``--logit-checks``: options, registered models, collection, records, summary, report."""
+"""A pytest session with ``--logit-checks``: options, registered models, and the items that are made of them."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_logits.annotations import OTHER_PLUGIN, workflow_commands
 from pytest_logits.check_registry import Check, all_checks
-from pytest_logits.control_items import ControlItem, control_items, control_record, told
+from pytest_logits.control_items import control_items
 from pytest_logits.expected import ExpectedFailures
 from pytest_logits.finding import Verdict
 from pytest_logits.generated import NAME as GENERATED
@@ -26,18 +24,14 @@ from pytest_logits.model_registry import registered, require_pairs
 from pytest_logits.options import is_set, list_of, load_models, settings_of, source_of, words
 from pytest_logits.parallel import Parallel
 from pytest_logits.progress import Progress
-from pytest_logits.report import escaped
-from pytest_logits.report_card import extra
-from pytest_logits.report_files import ReportFiles
-from pytest_logits.report_formats import refusal, report_text
-from pytest_logits.report_json import report_of
-from pytest_logits.report_places import Place
+from pytest_logits.records import Records
+from pytest_logits.report_formats import refusal
 from pytest_logits.runner import decide
-from pytest_logits.screen import screen_of, tell_worker
+from pytest_logits.screen import tell_worker
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import DEFAULT_DEVICE
 from pytest_logits.subjects import Subjects
-from pytest_logits.terminal import GENERATED_ID, Failure, Summary, tell
+from pytest_logits.terminal import GENERATED_ID, Summary
 from pytest_logits.told import nearest, shown
 
 
@@ -60,17 +54,15 @@ class LogitSession:
             raise pytest.UsageError(f"{source_of(config, option)}: {said}") from None
         self.known = frozenset(c.name for c in all_checks())
         self.expected = _expected_failures(config)
-        # Why a failure was expected, by the id of its item.
-        self.because: dict[str, str] = {}
-        reports = [_report_path(config, text) for text in list_of(config, "report")]
-        quiet = hasattr(config, "workerinput") or config.option.collectonly
-        self.report_files = ReportFiles(config, () if quiet else reports, self._report_text)
-        self.records: dict[str, dict[str, Any]] = {}
-        self.controls: dict[str, dict[str, Any]] = {}
-        # Where the model of each node id is registered.
-        self.registered: dict[str, Place] = {}
+        records = Records(
+            config,
+            settings=self.settings,
+            reports=[_report_path(config, text) for text in list_of(config, "report")],
+            with_controls=self.with_controls,
+            summary_of=self._summary,
+        )
+        config.pluginmanager.register(records, "logits-records")
         self.progress = Progress(config)
-        self.started = time.perf_counter()
         self.generated_only = False
         self.subjects = Subjects(self.settings)
         self._limits: defaultdict[int, Limit] = defaultdict(lambda: Limit(self.settings.timeout))
@@ -239,59 +231,11 @@ class LogitSession:
         )
         return collector
 
-    # Results
+    # Beside the results
 
     def pytest_enter_pdb(self) -> None:
         """Whoever looks at a model with a debugger has all the time."""
         lift()
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attach the record to the report, which takes it from a worker to the controller."""
-        report = yield
-        if isinstance(item, ControlItem) and call.when == "call" and item.result is not None:
-            report.logit_control = control_record(item.result, item.words)  # type: ignore[attr-defined]
-        elif isinstance(item, LogitItem) and call.when == "call" and item.result is not None:
-            record = item.result.to_json()
-            if hasattr(report, "wasxfail"):
-                record["outcome"] = "xfailed"
-            elif report.skipped and item.result.outcome == "error":
-                # The model asked for it, with pytest.skip or importorskip.
-                record["outcome"] = "not_applicable"
-                record["measured"] = str(call.excinfo.value) if call.excinfo is not None else ""
-            elif report.failed and item.result.outcome not in ("failed", "error"):
-                record["outcome"] = "failed" if item.result.outcome == "advice" else "xpassed"
-                if item.expected is not None and record["outcome"] == "xpassed":
-                    report.longrepr = (
-                        f"{report.longrepr}\n{item.check.name} holds: take it out of {item.expected.where}"
-                    )
-            if report.skipped and isinstance(report.longrepr, tuple):
-                # Where the model was registered, not the line of ours that skips.
-                path, line, _ = item.reportinfo()
-                report.longrepr = (str(path), (line or 0) + 1, report.longrepr[2])
-            report.logit_record = record  # type: ignore[attr-defined]
-            if self.config.getoption("htmlpath", None):
-                report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
-        return report
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather the records, on the controller too, and give a failure its colours where there is a terminal."""
-        record = getattr(report, "logit_record", None)
-        if record is not None:
-            self.records[report.nodeid] = record
-            path, line, _ = report.location
-            if line is not None:
-                self.registered[report.nodeid] = Place(Path(path).as_posix(), line + 1)
-            if hasattr(report, "wasxfail"):
-                self.because[report.nodeid] = report.wasxfail
-            if isinstance(report.longrepr, str) and not hasattr(self.config, "workerinput"):
-                report.longrepr = Failure(report.longrepr, path=path, line=(line or 0) + 1)  # type: ignore[assignment]
-        control = getattr(report, "logit_control", None)
-        if control is not None:
-            self.controls[report.nodeid] = control
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -305,67 +249,16 @@ class LogitSession:
         told = f"logit-checks: torch {torch.__version__}, seed {settings.seed}, profile {settings.profile.name}"
         return [told if settings.device == DEFAULT_DEVICE else f"{told}, device {settings.device}", *guessed]
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What was checked, what was not and why, and advice: silence must not read as approval."""
-        for line in workflow_commands(
-            self.records.values(),
-            root=self.config.rootpath,
-            registered=self.registered,
-            environment=os.environ,
-            failures=not self.config.pluginmanager.hasplugin(OTHER_PLUGIN),
-        ):
-            terminalreporter.write_line(line)
-        if self.config.getoption("verbose") < 0:
-            return
-        if self.records:
-            screen, verbose = screen_of(self.config), self.config.getoption("verbose") > 0
-            tell(terminalreporter, self._summary(), width=screen.width, every=verbose)
-        if self.with_controls and (self.controls or self.records):
-            terminalreporter.section("logit controls")
-            for line in told(self.controls.values(), self.records.values()):
-                terminalreporter.line(escaped(line))
-
-    def _summary(self) -> Summary:
-        records = sorted(self.records.values(), key=lambda record: str(record["nodeid"]))
+    def _summary(self, found: Records) -> Summary:
+        records = sorted(found.records.values(), key=lambda record: str(record["nodeid"]))
         return Summary(
             records=records,
             groups={check.name: check.tags[0] for check in self.checks},
             unselected=len(self.known) - len(self.checks),
-            because=self.because,
+            because=found.because,
             by_option=tuple(self._by_option.values()),
             block=self.expected.block(records),
         )
-
-    # Reports
-
-    def pytest_sessionstart(self) -> None:
-        """From here on a signal that ends the session leaves what it has finished."""
-        self.report_files.open()
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the reports, on the controller only. One that cannot be written is a failure, as pytest's own are."""
-        # A call that pytest refuses has run nothing; an older report stays.
-        written = exitstatus == pytest.ExitCode.USAGE_ERROR or self.report_files.write()
-        if not written and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_unconfigure(self) -> None:
-        """Leave signals as they were."""
-        self.report_files.close()
-
-    def _report_text(self, path: Path) -> str:
-        """The report that the ending of ``path`` asks for."""
-        report = report_of(
-            self.records.values(),
-            controls=self.controls.values() if self.with_controls else None,
-            torch_version=torch.__version__,
-            seed=self.settings.seed,
-            profile=self.settings.profile.name,
-            device=self.settings.device,
-            seconds=time.perf_counter() - self.started,
-        )
-        return report_text(path, report, root=self.config.rootpath, registered=self.registered)
 
 
 def _expected_failures(config: pytest.Config) -> ExpectedFailures:

@@ -18,7 +18,7 @@ from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_natu
 from pytest_logits.model import ModelSpec
 from pytest_logits.placing import CPU, placed, running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
-from pytest_logits.regions import CLIPPED_SETTINGS, Extent, Region, confirmed_region
+from pytest_logits.regions import CLIPPED_SETTINGS, PILE_SCALES, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
 from pytest_logits.structures import called, find_logits, index_rows, no_scores, replaced
 
@@ -306,17 +306,21 @@ class Subject(Feeding):
         """Outputs in train mode, as the loss sees them, of copies with scattered parameters; the first as initialised.
 
         Where none of them is negative, or none beyond 1, more copies are looked at: a clipped range, and scores that
-        cannot grow, show in many settings only.
+        cannot grow, show in many settings only. Where half of them overflow, as in deep models without normalisation,
+        and the others stay in [0, 1], copies are looked at whose last layer alone is scattered.
         """
         extent = Extent()
         inputs = self.inputs(SCAN_ROWS, "scan")
 
-        def look(amount: float, variant: int = 0) -> None:
-            logits = self.scores(self.scattered(amount, variant), inputs, purpose="scan")
-            extent.add(logits, keep=True, coarse=amount > 1)
+        def look(amount: float, variant: int = 0, *, head_only: bool = False) -> None:
+            model = self.scattered(amount, variant, head_only=head_only)
+            extent.add(self.scores(model, inputs, purpose="scan"), keep=True, coarse=amount > 1)
 
         for amount in SCATTER:
             look(amount)
+        if extent.rows <= extent.dropped and extent.holds("unit"):
+            for amount in SCATTER[-PILE_SCALES:]:
+                look(amount, head_only=True)
         if extent.low >= 0 and confirmed_region(extent) == "free":
             for variant in range(CLIPPED_SETTINGS):
                 look(1.0, variant + 1)

@@ -36,4 +36,8 @@ class Subjects:
         self._kept.move_to_end(id(spec))
         while len(self._kept) > KEPT_SUBJECTS:
             self._kept.popitem(last=False)
-        return self._kept[id(spec)]
+        found = self._kept[id(spec)]
+        for other in self._kept.values():
+            if other is not found and isinstance(other, Subject):
+                other.forget_draws()
+        return found

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,3 +69,22 @@ def decides(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Subject
         monkeypatch.setitem(check_registry._checks, name, dataclasses.replace(check, function=function))
 
     return plant
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Iterator[Path]:
+    """A folder with modules to import; what a test imports from it is forgotten."""
+    sources = {
+        "nets.py": "class Net:\n    @classmethod\n    def small(cls): return cls()\nnumber = 3\n",
+        "needs.py": "import there_is_no_such_module\n",
+        "broken.py": "1 / 0\n",
+        "wrong.py": "def f(:\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    before = set(sys.modules)
+    path = list(sys.path)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]

@@ -71,7 +71,18 @@ def test_no_module_imports_from_a_later_one(path: Path):
 def test_what_the_plugin_loads_when_unused_imports_nothing_heavy():
     """The modules behind ``import pytest_logits.plugin``, followed through their imports outside functions."""
     heavy = {"torch", "numpy", "hypothesis"}
-    for name in ("__init__", "plugin", "fixtures", "options", "told", "model", "model_registry", "own_checks"):
+    for name in (
+        "__init__",
+        "plugin",
+        "fixtures",
+        "options",
+        "told",
+        "model",
+        "model_registry",
+        "references",
+        "pyproject",
+        "own_checks",
+    ):
         tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
         tops = {
             (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]

@@ -34,6 +34,7 @@ from pytest_logits.model import (
     RegistrationError,
     builtin_check_names,
 )
+from pytest_logits.pyproject import add_from_pyproject
 from pytest_logits.selection import selected_checks
 from pytest_logits.settings import PROFILES
 
@@ -282,7 +283,7 @@ def test_a_table_is_taken_or_refused_with_its_place(text: str | bytes, folder: P
     pyproject = folder / "pyproject.toml"
     pyproject.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     with model_registry.isolated():
-        refusal(lambda: model_registry.add_from_pyproject(pyproject), str(pyproject), kinds=(RegistrationError,))
+        refusal(lambda: add_from_pyproject(pyproject), str(pyproject), kinds=(RegistrationError,))
 
 
 # On the command line and in the ini file

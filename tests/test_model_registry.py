@@ -1,10 +1,8 @@
-"""Where models are registered: the decorator, the call, pyproject.toml."""
+"""Where models are registered: the decorator, the call."""
 
 from __future__ import annotations
 
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,8 @@ import torch
 from pytest_logits.model import RegistrationError, make_spec
 from pytest_logits.model_registry import (
     add,
-    add_from_pyproject,
     equivalent_of,
     isolated,
-    load_factory,
-    load_module,
     register,
     registered_models,
     require_pairs,
@@ -30,35 +25,6 @@ HERE = Path(__file__).resolve()
 
 def net() -> torch.nn.Module:
     return torch.nn.Linear(4, 2)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with modules to import; what a test imports from it is forgotten."""
-    sources = {
-        "nets.py": "class Net:\n    @classmethod\n    def small(cls): return cls()\nnumber = 3\n",
-        "needs.py": "import there_is_no_such_module\n",
-        "broken.py": "1 / 0\n",
-        "wrong.py": "def f(:\n",
-    }
-    for name, source in sources.items():
-        (tmp_path / name).write_text(source, encoding="utf-8")
-    before = set(sys.modules)
-    path = list(sys.path)
-    yield tmp_path
-    sys.path[:] = path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def pyproject(folder: Path) -> Callable[[str], Path]:
-    def write(text: str) -> Path:
-        path = folder / "pyproject.toml"
-        path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
-        return path
-
-    return write
 
 
 # Decorator and call
@@ -271,149 +237,3 @@ def test_isolated_puts_the_models_back_after_an_exception():
     with pytest.raises(KeyError), isolated():
         raise KeyError
     assert registered_models() == before
-
-
-# pyproject.toml
-
-
-def test_a_table_registers_a_model(pyproject: Callable[[str], Path]):
-    path = pyproject("""
-        [tool.pytest-logits.models.spam]
-        factory = "nets:Net.small"
-        num_classes = 3
-        input_shape = [3, 8]
-        task = "multilabel"
-        expected_failures = { outputs_are_logits = "known" }
-    """)
-    add_from_pyproject(path)
-    (spec,) = registered_models()
-    assert (spec.name, spec.file, spec.line) == ("spam", path.resolve(), 1)
-    assert (spec.num_classes, spec.input_shape, spec.task) == (3, (3, 8), "multilabel")
-    assert spec.expected_failures == {"outputs_are_logits": "known"}
-
-
-def test_the_factory_of_a_table_is_the_object_it_names(pyproject: Callable[[str], Path]):
-    add_from_pyproject(
-        pyproject("""
-            [tool.pytest-logits.models.spam]
-            factory = "nets:Net"
-            num_classes = 2
-            input_shape = [4]
-        """)
-    )
-    assert registered_models()[0].factory is sys.modules["nets"].Net
-
-
-def test_the_line_is_that_of_the_models_own_table(pyproject: Callable[[str], Path]):
-    """Not of one whose name begins the same."""
-    table = 'factory = "nets:Net"\nnum_classes = 2\ninput_shape = [4]\n'
-    add_from_pyproject(
-        pyproject(f"[tool.pytest-logits.models.spam_filter]\n{table}\n[tool.pytest-logits.models.spam]\n{table}")
-    )
-    assert {spec.name: spec.line for spec in registered_models()} == {"spam_filter": 1, "spam": 6}
-
-
-def test_a_quoted_name_has_its_line(pyproject: Callable[[str], Path]):
-    add_from_pyproject(
-        pyproject("""
-            # first
-            [tool.pytest-logits.models."spam.v2"]
-            factory = "nets:Net"
-            num_classes = 2
-            input_shape = [4]
-        """)
-    )
-    assert [(spec.name, spec.line) for spec in registered_models()] == [("spam.v2", 2)]
-
-
-@pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n", "[tool.pytest-logits]\n"])
-def test_a_file_without_the_table_registers_nothing(pyproject: Callable[[str], Path], text: str):
-    add_from_pyproject(pyproject(text))
-    assert registered_models() == ()
-
-
-def test_a_missing_file_registers_nothing(tmp_path: Path):
-    add_from_pyproject(tmp_path / "pyproject.toml")
-    assert registered_models() == ()
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        ("num_classes = 2", "factory = 'pkg.mod:name' is required"),
-        ("factory = 3", "factory = 'pkg.mod:name' is required"),
-        ('factory = "nets"', "'nets' is no factory: it must look like 'pkg.mod:factory'"),
-        ('factory = "nots:Net"', "cannot import 'nots' for 'nots:Net'"),
-        ('factory = "nets:Not"', "module 'nets' has no 'Not' (wanted by 'nets:Not')"),
-        ('factory = "nets:Net"\nnum_class = 2', "unknown argument 'num_class'; did you mean 'num_classes'?"),
-        ('factory = "nets:Net"\nnum_classes = 0\ninput_shape = [4]', "num_classes= must be an integer"),
-        ('factory = "nets:Net"\nnum_classes = 2\ninput_shape = "4"', "input_shape= must be positive integers"),
-        ('factory = "nets:number"\nnum_classes = 2\ninput_shape = [4]', "the factory must be callable"),
-    ],
-)
-def test_a_bad_table_is_named_with_its_place(pyproject: Callable[[str], Path], lines: str, said: str):
-    path = pyproject(f"# first\n[tool.pytest-logits.models.spam]\n{lines}\n")
-    with pytest.raises(RegistrationError) as raised:
-        add_from_pyproject(path)
-    assert str(raised.value).startswith(f"cannot register 'spam' ({path}:2): ")
-    assert said in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[tool.pytest-logits]\nmodels = 3\n",
-        '[tool.pytest-logits.models]\nspam = "nets:Net"\n',
-        '[tool]\npytest-logits = "on"\n',
-        "[tool.pytest-logits.models.spam\n",
-    ],
-    ids=["models is no table", "a model is no table", "no table at all", "no TOML"],
-)
-def test_a_file_that_has_another_form_is_an_error_that_names_it(pyproject: Callable[[str], Path], text: str):
-    path = pyproject(text)
-    with pytest.raises(RegistrationError) as raised:
-        add_from_pyproject(path)
-    assert str(path) in str(raised.value)
-
-
-# Factories by name
-
-
-def test_a_factory_may_be_nested(folder: Path):
-    found = load_factory("nets:Net.small", folder)
-    assert found == sys.modules["nets"].Net.small
-
-
-@pytest.mark.parametrize("reference", ["nets", "nets:", ":Net", ""])
-def test_a_reference_of_another_form_is_an_error(folder: Path, reference: str):
-    with pytest.raises(RegistrationError, match=r"must look like 'pkg\.mod:factory'"):
-        load_factory(reference, folder)
-
-
-@pytest.mark.parametrize(
-    ("reference", "said"),
-    [
-        ("nots:Net", "cannot import 'nots' for 'nots:Net': No module named 'nots'"),
-        ("needs:Net", "cannot import 'needs' for 'needs:Net': No module named 'there_is_no_such_module'"),
-        ("nets:Not", "module 'nets' has no 'Not' (wanted by 'nets:Not')"),
-        ("nets:Net.large", "module 'nets' has no 'Net.large' (wanted by 'nets:Net.large')"),
-        # The user's own mistake, with its type: a message without it would read "division by zero".
-        ("broken:Net", "cannot import 'broken' for 'broken:Net': ZeroDivisionError: division by zero"),
-        ("wrong:Net", "cannot import 'wrong' for 'wrong:Net': SyntaxError"),
-    ],
-)
-def test_a_factory_that_cannot_be_had_is_an_error(folder: Path, reference: str, said: str):
-    with pytest.raises(RegistrationError) as raised:
-        load_factory(reference, folder)
-    assert said in str(raised.value)
-
-
-def test_a_name_in_the_module_that_is_near_is_named(folder: Path):
-    with pytest.raises(RegistrationError, match="did you mean 'Net'"):
-        load_factory("nets:Nett", folder)
-
-
-def test_what_a_loaded_module_imports_later_is_found_too(folder: Path):
-    """A factory may import its model when it is called, which the plugin recommends."""
-    (folder / "lazy.py").write_text("def net():\n    import nets\n    return nets.Net()\n", encoding="utf-8")
-    assert type(load_module("lazy", folder).net()).__name__ == "Net"

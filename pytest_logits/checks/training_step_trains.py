@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.checks.loss_reaches_its_minimum import cause_of
-from pytest_logits.finding import Location, Proof, Verdict, counted, inconclusive, listed, not_applicable, passed
+from pytest_logits.finding import Proof, Verdict, counted, inconclusive, listed, not_applicable, passed
 from pytest_logits.learning import FALL, learning_run
-from pytest_logits.locate import definition
 from pytest_logits.own_training import OwnTraining
 from pytest_logits.parameters import survey
+from pytest_logits.step_findings import step_advice, step_evidence, step_failure
 from pytest_logits.step_gradients import (
     activation_in_step,
     activation_place_in_step,
@@ -78,7 +78,7 @@ def training_step_trains(subject: Subject) -> Verdict:
         return verdict
     return passed(
         f"the loss went from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}",
-        evidence=_evidence(seen),
+        evidence=step_evidence(seen),
     )
 
 
@@ -102,7 +102,9 @@ def _cleared_too_early(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
             f"the optimizer is called {counted(len(given), 'time')} and each time all gradients are zero, though "
             "backward() has brought some: they are cleared between backward() and optimizer.step()"
         )
-        yield _failed(subject, "step_without_update", told, "the gradients of backward() at optimizer.step()", seen)
+        yield step_failure(
+            subject, "step_without_update", told, "the gradients of backward() at optimizer.step()", seen
+        )
 
 
 def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
@@ -110,22 +112,22 @@ def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator
         return
     said = f"no parameter changes in {seen.steps} steps, of {len(seen.unchanged)} in all"
     if not seen.connected:
-        yield _failed(subject, "detached_graph", f"{said}: no gradient reaches any of them", "a gradient", seen)
+        yield step_failure(subject, "detached_graph", f"{said}: no gradient reaches any of them", "a gradient", seen)
     elif seen.stepped == 0:
         longer = own.run(MOST_STEPS)
         if longer.stepped == 0:
             told = f"no parameter changes in {longer.steps} steps: optimizer.step() is not called"
-            yield _failed(subject, "step_without_update", told, "a call of optimizer.step()", longer)
+            yield step_failure(subject, "step_without_update", told, "a call of optimizer.step()", longer)
     elif len(seen.missing) == len(seen.unchanged):
         told = f"{said}: the optimizer holds none of them, but {counted(seen.foreign, 'other')}"
-        yield _failed(subject, "optimizer_misses_parameters", told, "the parameters of this model", seen)
+        yield step_failure(subject, "optimizer_misses_parameters", told, "the parameters of this model", seen)
     elif all(float(g.get("lr") or 0) == 0 and "lr" in g for g in own.optimizer_of(subject.fresh()).param_groups):
         told = f"{said}: the step size is 0, which only a warm-up means"
-        yield _advice(subject, "learning_rate_too_low", told, "parameters that change", seen)
+        yield step_advice(subject, "learning_rate_too_low", told, "parameters that change", seen)
     else:
         works = _scales_that_work(own, LARGER, subject)
         told = f"{said}, though their gradients are not zero: every step is rounded away" + _range(own, works)
-        yield _failed(subject, "learning_rate_too_low", told, "parameters that change", seen)
+        yield step_failure(subject, "learning_rate_too_low", told, "parameters that change", seen)
 
 
 def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
@@ -142,7 +144,7 @@ def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdic
     found = survey(subject, connected=moved, moved=moved)
     if found.loses_head(missing, moved=seen.changed):
         said += f". {found.head[0]} belongs to the layer that makes the logits"
-        yield _failed(subject, "optimizer_misses_parameters", said, expected, seen)
+        yield step_failure(subject, "optimizer_misses_parameters", said, expected, seen)
         return
     if run.best.least < run.goal:
 
@@ -159,9 +161,9 @@ def _misses(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdic
                 steps=run.steps,
             )
             said += ". The rest alone does not learn separable data"
-            yield _failed(subject, "optimizer_misses_parameters", said, expected, seen, proof=proof)
+            yield step_failure(subject, "optimizer_misses_parameters", said, expected, seen, proof=proof)
             return
-    yield _advice(subject, "optimizer_misses_parameters", said, expected, seen)
+    yield step_advice(subject, "optimizer_misses_parameters", said, expected, seen)
 
 
 def _not_cleared(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
@@ -174,7 +176,9 @@ def _not_cleared(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[V
         f"at each of {len(seen.taken) - 1} steps the optimizer gets the gradients{names} of the step before, added to "
         f"the new ones. At the last step they are {max(kept.values()):.2g} times as large as the new ones"
     )
-    yield _failed(subject, "gradients_not_cleared", told, "the gradients since the last optimizer.step() only", seen)
+    yield step_failure(
+        subject, "gradients_not_cleared", told, "the gradients since the last optimizer.step() only", seen
+    )
 
 
 def _kept(own: OwnTraining, seen: OwnRun) -> Iterator[tuple[str, float | None]]:
@@ -207,7 +211,7 @@ def _wrong_mode(subject: Subject, seen: OwnRun) -> Iterator[Verdict]:
         later = seen.modes.index(False) + 1
         told = f"step {later} of {len(seen.modes)} runs in eval mode, the first in train mode"
         told += f". {depends[0]} acts otherwise in eval mode"
-        yield _failed(subject, "model_left_in_wrong_mode", told, "train mode in every training step", seen)
+        yield step_failure(subject, "model_left_in_wrong_mode", told, "train mode in every training step", seen)
 
 
 _MODE_DEPENDENT = (
@@ -229,7 +233,7 @@ def _another_loss(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[
         )
         expected = f"the gradient of {subject.loss_name} on the logits as they are"
         place = activation_place_in_step(subject, own, region)
-        yield _failed(subject, cause_of(subject, region), told, expected, seen, place=place)
+        yield step_failure(subject, cause_of(subject, region), told, expected, seen, place=place)
         return
     towards = class_in_step(subject, own)
     if towards is not None:
@@ -238,7 +242,7 @@ def _another_loss(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[
             f"logits is that of {subject.loss_name} with the labels moved by {towards[1] - towards[0]}"
         )
         # Labels of the user's own may start from 1, and be made to start from 0 in the step.
-        tell = _failed if subject.spec.batches is None else _advice
+        tell = step_failure if subject.spec.batches is None else step_advice
         yield tell(subject, "labels_out_of_range", told, "each row trained towards its own label", seen)
 
 
@@ -254,7 +258,7 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         works = _scales_that_work(own, LARGER, subject)
         if works:
             told = f"the loss went from {seen.first:.6g} to {seen.last:.6g} in {seen.steps} steps" + _range(own, works)
-            yield _advice(subject, "learning_rate_too_low", told, "a loss that falls", seen)
+            yield step_advice(subject, "learning_rate_too_low", told, "a loss that falls", seen)
         return
     turned = own.run(STEPS, flip=True)
     if turned.last < turned.first and _first_order(own):
@@ -264,7 +268,7 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
                 f"{told}; the gradient they give the logits is not that of the registered loss turned round, so they "
                 "may train another one",
                 expected="a loss that falls",
-                evidence=_evidence(seen),
+                evidence=step_evidence(seen),
             )
             return
         yield _maximised(subject, seen, turned)
@@ -272,11 +276,11 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
     works = _scales_that_work(own, SMALLER, subject)
     told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}"
     if not works:
-        yield inconclusive(told, expected="a loss that falls", evidence=_evidence(seen))
+        yield inconclusive(told, expected="a loss that falls", evidence=step_evidence(seen))
     elif subject.spec.batches is not None:
-        yield _failed(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+        yield step_failure(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
     else:
-        yield _advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+        yield step_advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
 
 
 def _maximised(subject: Subject, seen: OwnRun, turned: OwnRun) -> Verdict:
@@ -292,7 +296,7 @@ def _maximised(subject: Subject, seen: OwnRun, turned: OwnRun) -> Verdict:
     if seen.climb < 0:
         told += ": the gradient that they give the logits is that of the registered loss, turned round"
     falls = turned.last < turned.first
-    return _failed(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof if falls else None)
+    return step_failure(subject, "loss_is_maximised", told, "a loss that falls", seen, proof=proof if falls else None)
 
 
 def _returns_reversed(seen: OwnRun) -> bool:
@@ -329,59 +333,3 @@ def _range(own: OwnTraining, scales: list[float]) -> str:
     base = float(sizes[-1])
     tried = " to ".join(f"{base * scale:.3g}" for scale in sorted({min(scales), max(scales)}))
     return f"; with a step size of {tried} instead of {base:.3g} the loss falls"
-
-
-def _place(subject: Subject, cause: str) -> Location | None:
-    """Where the step is defined, or the optimizer where that is to blame: in the registration or in the module."""
-    spec, module = subject.spec, type(subject.fresh())
-    optimizer = spec.optimizer or getattr(module, "configure_optimizers", None)
-    step = spec.train_step or getattr(module, "training_step", None)
-    of_optimizer = cause in ("optimizer_misses_parameters", "learning_rate_too_high", "learning_rate_too_low")
-    if optimizer is not None and (of_optimizer or step is None):
-        return definition(optimizer, "the optimizer is made here")
-    return None if step is None else definition(step, "the step is defined here")
-
-
-def _failed(
-    subject: Subject,
-    cause: str,
-    measured: str,
-    expected: str,
-    seen: OwnRun,
-    *,
-    proof: Proof | None = None,
-    place: Location | None = None,
-) -> Verdict:
-    return Verdict(
-        outcome="failed",
-        cause=cause,
-        measured=measured,
-        expected=expected,
-        proof=proof,
-        location=place or _place(subject, cause),
-        counterexample={"steps": seen.steps, "optimizer_steps": seen.stepped},
-        evidence=_evidence(seen),
-    )
-
-
-def _advice(subject: Subject, cause: str, measured: str, expected: str, seen: OwnRun) -> Verdict:
-    return Verdict(
-        outcome="advice",
-        cause=cause,
-        measured=measured,
-        expected=expected,
-        location=_place(subject, cause),
-        evidence=_evidence(seen),
-    )
-
-
-def _evidence(seen: OwnRun) -> dict[str, Any]:
-    return {
-        "steps": seen.steps,
-        "optimizer_steps": seen.stepped,
-        "first_loss": seen.first,
-        "last_loss": seen.last,
-        "unchanged": list(seen.unchanged)[:20],
-        "not_in_optimizer": list(seen.missing)[:20],
-        "train_mode": seen.modes[:20],
-    }

@@ -188,3 +188,38 @@ def test_a_norm_that_leaves_room_passes():
 
 def test_cosines_without_a_scale_are_left_to_training():
     assert result_of(CHECK, lambda: sound.Cosine(5, 1.0), num_classes=5).outcome == "inconclusive"
+
+
+class Unnormalised(nn.Module):
+    """Overflows in half of the settings, as deep models without normalisation do."""
+
+    def __init__(self, activation: nn.Module, *, unused: bool = False) -> None:
+        super().__init__()
+        layers = [layer for _ in range(60) for layer in (nn.Linear(10, 10), nn.ReLU())]
+        self.body, self.head, self.activation = nn.Sequential(*layers), nn.Linear(10, 3), activation
+        self.unused = nn.Linear(10, 3) if unused else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.head(x + self.body(x)))
+
+
+@pytest.mark.parametrize(
+    ("activation", "cause"),
+    [(nn.Softmax(dim=1), "softmax_before_cross_entropy"), (nn.Sigmoid(), "sigmoid_before_cross_entropy")],
+)
+def test_an_activation_is_found_where_most_settings_overflow(activation: nn.Module, cause: str):
+    result = result_of("outputs_are_logits", lambda: Unnormalised(activation), num_classes=3)
+    assert (result.outcome, result.verdict.cause) == ("failed", cause)
+
+
+@pytest.mark.parametrize("unused", [False, True])
+@pytest.mark.parametrize("raised", [0.0, 0.5])
+def test_sound_models_pass_where_most_settings_overflow(unused: bool, raised: float):
+    def make() -> nn.Module:
+        model = Unnormalised(nn.Identity(), unused=unused)
+        nn.init.normal_(model.head.weight, std=1e-3)
+        nn.init.constant_(model.head.bias, raised)
+        return model
+
+    result = result_of("outputs_are_logits", make, num_classes=3)
+    assert result.outcome in ("passed", "inconclusive")

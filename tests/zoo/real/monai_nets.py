@@ -43,7 +43,7 @@ def entries() -> Iterator[Real]:
 
     flat, volume = (1, 32, 32), (1, 16, 16, 16)
     first = {"logits": lambda out: out[0]}
-    unet = {"channels": (4, 8, 16), "strides": (2, 2), "num_res_units": 1}
+    unet = {"channels": (16, 32, 64), "strides": (2, 2), "num_res_units": 1}
 
     yield real(
         "densenet",

@@ -151,7 +151,7 @@ def entries() -> Iterator[Real]:
         "mobilevit-dense",
         "MobileViT",
         {
-            "image_size": 32,
+            "image_size": 64,
             "hidden_sizes": [16, 24, 32],
             "neck_hidden_sizes": [8, 8, 16, 16, 24, 32, 64],
             "num_attention_heads": 2,
@@ -159,6 +159,7 @@ def entries() -> Iterator[Real]:
         },
         classes=3,
         head="ForSemanticSegmentation",
+        arguments=images(64),
     )
     yield real("cvt", "Cvt", {"embed_dim": [8, 16, 32], "num_heads": [1, 2, 2], "depth": [1, 2, 3]}, classes=3)
     yield real(
