@@ -42,7 +42,8 @@ def example(loss: LossSubject, fault: Fault, ignored: int | None) -> Numbers | N
         if found is not None:
             return found
     over_classes = bool(loss.trailing) and loss.trailing[0] > 1 and not loss.multilabel
-    called, wanted = "plain", F.cross_entropy if over_classes else _of_bits
+    called = "plain"
+    wanted: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy if over_classes else _of_bits
     if over_classes and fault.weights is not None and len(fault.weights) == loss.trailing[0]:
         called, wanted = "weighted", partial(_weighted, fault.weights)
     if fault.cause == "logits_into_nll_loss":
