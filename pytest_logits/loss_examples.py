@@ -27,17 +27,27 @@ Measured = tuple[float, Tensor]
 def example(loss: LossSubject, fault: Fault, ignored: int | None) -> Numbers | None:
     """The numbers of the smallest batch on which the loss is not what it should be; None where none was drawn.
 
-    That is the plain loss of its task, of the scores themselves where it should have taken a logarithm of their
-    softmax; torch's weighted mean where it has weights without an effect; with rows of the ``ignored`` label, it is the
-    loss of the other rows.
+    With rows of the ``ignored`` label that is the loss of the other rows; of rows that are joined wrongly the mean of
+    the rows by themselves, or the loss of the same rows turned round; torch's weighted mean where weights have no
+    effect. Else it is the plain loss of its task, of the scores themselves where it should have taken a logarithm of
+    their softmax.
     """
     if fault.cause == "ignored_rows_count" and ignored is not None:
         return _found(loss, lambda draw: _beside_ignored(loss, *draw, ignored), rows=2)
+    link = loss.nature.link
+    if fault.shown != "plain":
+        called = {"rows": "mean_of_rows", "reordered": "turned_round"}[fault.shown]
+        joined = partial(_of_rows if fault.shown == "rows" else _turned_round, loss)
+        found = _found(loss, lambda draw: _beside(loss, *draw, called, joined, link), rows=2)
+        if found is not None:
+            return found
     over_classes = bool(loss.trailing) and loss.trailing[0] > 1 and not loss.multilabel
-    called, wanted = "plain", F.cross_entropy if over_classes else _of_bits
+    called = "plain"
+    wanted: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy if over_classes else _of_bits
     if over_classes and fault.weights is not None and len(fault.weights) == loss.trailing[0]:
         called, wanted = "weighted", partial(_weighted, fault.weights)
-    link = (lambda z: z) if fault.cause == "logits_into_nll_loss" else loss.nature.link
+    if fault.cause == "logits_into_nll_loss":
+        link = _unchanged
     return _found(loss, lambda draw: _beside(loss, *draw, called, wanted, link))
 
 
@@ -58,6 +68,20 @@ def _of_bits(z: Tensor, y: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(z, y.to(z).reshape(z.shape))
 
 
+def _unchanged(z: Tensor) -> Tensor:
+    return z
+
+
+def _of_rows(loss: LossSubject, z: Tensor, y: Tensor) -> Tensor:
+    """The mean of the losses of the rows by themselves."""
+    rows = [loss.loss(loss.nature.link(z[i : i + 1]), y[i : i + 1]) for i in range(len(z))]
+    return torch.stack(rows).mean()
+
+
+def _turned_round(loss: LossSubject, z: Tensor, y: Tensor) -> Tensor:
+    return loss.loss(loss.nature.link(z.flip(0)), y.flip(0))
+
+
 def _weighted(weights: Tensor, z: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(z, y, weight=weights.to(z))
 
@@ -75,14 +99,14 @@ def _beside(
     try:
         value = loss.loss(link(leaf), labels)
         gradient = torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
+        right = wanted(leaf, labels)
+        (slope,) = torch.autograd.grad(right, leaf)
     except (RuntimeError, ValueError, IndexError):
         return None
-    right = wanted(leaf, labels)
     given, rightly = float(value.detach()), float(right.detach())
     numbers = {"labels": labels.tolist(), "loss": given, f"{called}_loss": rightly}
     if abs(given - rightly) > SHOWN:
         return numbers
-    (slope,) = torch.autograd.grad(right, leaf)
     gradient = torch.zeros_like(slope) if gradient is None else gradient
     if float((gradient - slope).abs().max()) > SHOWN:
         return {**numbers, "gradient": gradient.tolist(), f"{called}_gradient": slope.tolist()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -58,6 +59,8 @@ class Fault:
         expected: what would be right.
         harmless: it moves no minimum and may be meant.
         weights: of the classes, (K,), that the loss should have and has not.
+        shown: what the counterexample is held against: the plain loss of the task, the mean of the rows by themselves,
+            or the same rows in another order.
     """
 
     cause: str
@@ -65,6 +68,7 @@ class Fault:
     expected: str
     harmless: bool = False
     weights: Tensor | None = None
+    shown: Literal["plain", "rows", "reordered"] = "plain"
 
 
 def fault_of(loss: LossSubject, claim: Claim) -> Fault | None:
@@ -274,7 +278,7 @@ def _of_rule(loss: LossSubject, claim: Claim) -> Fault | None:
         return None
     cause, measured, expected = MISTAKEN[kind]
     words = {"name": loss.loss_name, "family": claim.form.family}
-    return Fault(cause=cause, measured=measured.format_map(words), expected=expected.format_map(words))
+    return Fault(cause=cause, measured=measured.format_map(words), expected=expected.format_map(words), shown="rows")
 
 
 def _of_reduction(loss: LossSubject, claim: Claim) -> Fault | None:

@@ -174,6 +174,7 @@ def _of_order(loss: LossSubject, probes: Probes) -> Fault | None:
         measured=f"{loss.loss_name} changes when the rows of a batch are put in another order",
         expected="a loss that does not depend on the order of the rows",
         harmless=probes.couples_scores(),
+        shown="reordered",
     )
 
 

@@ -103,8 +103,9 @@ class Parallel:
         file, _, name = head.rpartition("::")
         place = (Path(self._config.rootpath, file).resolve(), name)
         losses = {(spec.file, spec.name) for spec in registered_losses()}
-        first, second = (plants_of_losses(), plants()) if place in losses else (plants(), plants_of_losses())
-        return first[cause].words if cause in first else second[cause].words
+        of_losses = {found: plant.words for found, plant in plants_of_losses().items()}
+        of_models = {found: plant.words for found, plant in plants().items()}
+        return (of_models | of_losses if place in losses else of_losses | of_models)[cause]
 
     def _died(self, nodeid: str, model: str, name: str, worker: str) -> Result:
         claims = {check.name: check.claim for check in all_checks()}

@@ -173,11 +173,11 @@ def _by_place(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
 def _wrapped(loss: Loss, change: Callable[[Loss, Tensor, Tensor], Tensor]) -> Loss:
     """A function as the loss is one to whoever looks at it: with its name, its arguments and its place."""
 
+    # A module's attributes are not those of a function.
+    @functools.wraps(loss, updated=())
     def planted(*given: Any) -> Tensor:
         return change(loss, *given)
 
-    # A module's attributes are not those of a function.
-    planted = functools.wraps(loss, updated=())(planted)
     planted.__name__ = getattr(loss, "__name__", type(loss).__name__)
     try:
         signature = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)

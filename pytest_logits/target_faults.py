@@ -33,12 +33,17 @@ def refused(subject: Subject | LossSubject, scores: Tensor, targets: Tensor, err
     outside = indices and bool(((targets < 0) | (targets >= classes)).any())
     return finding(
         subject,
-        "labels_out_of_range" if outside or isinstance(error, IndexError) else "wrong_target_dtype",
+        "labels_out_of_range" if outside or _is_of_range(error) else "wrong_target_dtype",
         f"{subject.loss_name} raises {type(error).__name__}: {str(error).splitlines()[0]}",
         f"class indices from 0 to {classes - 1}" if outside else _taken(subject, scores),
         targets,
         example=_refused_row(subject, error),
     )
+
+
+def _is_of_range(error: Exception) -> bool:
+    """Whether an index is too large; torch's gather says so in a RuntimeError."""
+    return isinstance(error, IndexError) or "out of bounds" in str(error)
 
 
 def every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) -> Tensor:

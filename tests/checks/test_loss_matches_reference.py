@@ -350,3 +350,23 @@ def dice_of_logits(logits: Tensor, y: Tensor) -> Tensor:
 def test_a_loss_that_may_take_probabilities_is_no_failure():
     assert check(dice, profile="quick", task="binary").outcome in ("passed", "advice")
     assert check(dice_of_logits, profile="quick", task="binary").outcome == "failed"
+
+
+def focal_of_the_mean(logits: Tensor, targets: Tensor) -> Tensor:
+    ce = F.cross_entropy(logits, targets)
+    return (1 - torch.exp(-ce)) ** 2 * ce
+
+
+def divided_by_the_first(logits: Tensor, targets: Tensor) -> Tensor:
+    weight = torch.tensor([1.0, 2.0, 4.0]).to(logits)
+    return (weight[targets] * (logits - F.one_hot(targets, 3)).square().sum(dim=1)).mean() / weight[targets[0]]
+
+
+@pytest.mark.parametrize(
+    ("loss", "beside"), [(focal_of_the_mean, "mean_of_rows_loss"), (divided_by_the_first, "turned_round_loss")]
+)
+def test_what_is_wrong_between_rows_is_shown_on_two(loss: Any, beside: str):
+    shown = check(loss, profile="quick", num_classes=3).verdict.counterexample
+    assert shown is not None
+    assert len(shown["labels"]) == 2
+    assert abs(shown["loss"] - shown[beside]) > 0.01
