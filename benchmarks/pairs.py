@@ -6,6 +6,8 @@ waits for another process does not count; with one thread both are the same on a
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 import resource
 import statistics
@@ -36,6 +38,18 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(median, low, high)
 
 
+def interval(values: Sequence[float]) -> Spread:
+    """The median with its 95 % confidence interval, from the order of the values alone (the sign test).
+
+    For fewer than six values there is none, and all of them are given.
+    """
+    ordered, count = sorted(values), len(values)
+    beyond = (2 * math.comb(count, number) * 0.5**count for number in range(count))
+    # The most that may lie beyond each end.
+    least = max(1, sum(chance <= 0.05 for chance in itertools.accumulate(beyond)))
+    return Spread(statistics.median(ordered), ordered[least - 1], ordered[count - least])
+
+
 def in_turn(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """What each case gives, so many times; in every round each case once, in random order. The first is a warm-up."""
     order, found = random.Random(0), {name: [] for name in cases}
@@ -62,6 +76,14 @@ def spent(function: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
+def kept_bytecode(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a user's run, where compiled modules are kept.
+
+    Otherwise pytest rewrites the assertions of 300 modules of Hypothesis and of ours anew in each process.
+    """
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def process(
     command: Sequence[str], *, folder: Path, environment: Mapping[str, str], ends_with: Sequence[int] = (0,)
 ) -> float:
@@ -71,7 +93,9 @@ def process(
         RuntimeError: it ends with another status.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, env=dict(environment), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=kept_bytecode(environment), capture_output=True, text=True, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in ends_with:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")

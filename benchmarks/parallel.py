@@ -1,74 +1,113 @@
-"""How much faster ``-n 2`` is: models of about one second each, checked without workers and with two, in pairs.
+"""How much faster ``-n 2`` is: models of about one second each, checked without workers and with two, in turn.
 
-Run ``python benchmarks/parallel.py [models] [pairs]`` on a machine that does nothing else. Both are whole commands with
-their start-up: workers import torch too, at the same time. What a run costs before its first check is printed beside
-it, from a run of one check on one small model.
+Run ``python -m benchmarks.parallel [models] [rounds]`` in the checkout, on a machine that does nothing else: seconds
+are of the clock. Three figures, each a ratio of the runs of one round:
+
+- whole commands with their start-up. The controller imports torch where the user's conftest.py does, and only then
+  starts its workers, which import it again, at the same time;
+- the same beside the start-up, taken from runs of one check on one small model;
+- what the machine gives to two processes that know nothing of each other, each with half of the models: the most that
+  any way of sharing the work out can give.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import pairs
+
+ROOT = Path(__file__).parent.parent
 CONFTEST = """
 import pytest_logits
 from torch import nn
 
 
 def network():
-    layers = [nn.Linear(64, {width}), nn.ReLU()]
-    for _ in range({depth}):
-        layers += [nn.Linear({width}, {width}), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear({width}, 10))
+    return nn.Sequential(
+        nn.Conv2d(3, {width}, 3, padding=1), nn.ReLU(), nn.Conv2d({width}, {width}, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(4), nn.Flatten(), nn.Linear({width} * {side} * {side} // 16, 10),
+    )
 
 
 for number in range({models}):
-    pytest_logits.register(network, name=f"network_{{number}}", input_shape=(64,), num_classes=10)
+    pytest_logits.register(network, name=f"network_{{number}}", input_shape=(3, {side}, {side}), num_classes=10)
 """
-# What one model takes is printed: choose the width so that it is about a second on the machine at hand.
-WIDTH, DEPTH = 256, 4
+# So that the checks of one model take about a second of one processor. What they take is printed.
+WIDTH, SIDE = 16, 64
+TINY = ("--logit-select=outputs_depend_on_inputs",)
 
 
-def seconds(folder: Path, *arguments: str) -> float:
-    """Wall time of one run."""
+def folder_of(parent: Path, models: int, *, width: int = WIDTH, side: int = SIDE) -> Path:
+    """A repository with so many models."""
+    folder = parent / f"models_{models}_{width}"
+    folder.mkdir()
+    (folder / "conftest.py").write_text(CONFTEST.format(models=models, width=width, side=side), encoding="utf-8")
+    return folder
+
+
+def seconds(folders: Sequence[Path], *arguments: str) -> float:
+    """Seconds of the clock until the runs in these folders, started at once, have all ended.
+
+    Raises:
+        RuntimeError: one of them fails.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--logit-checks", *arguments]
+    environment = pairs.kept_bytecode({**os.environ, "PYTHONPATH": str(ROOT)})
     started = time.perf_counter()
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise SystemExit(run.stdout + run.stderr)
-    return time.perf_counter() - started
+    runs = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for folder in folders
+    ]
+    said = [run.communicate()[0] for run in runs]
+    ended = time.perf_counter()
+    for run, words in zip(runs, said, strict=True):
+        if run.returncode:
+            raise RuntimeError(words.decode())
+    return ended - started
 
 
-def main(models: int, pairs: int) -> None:
-    """Print the medians, and the ratio of each pair."""
-    one, two, ratios = [], [], []
+def main(models: int, rounds: int) -> None:
+    """Print the ratios, and what one model and each start-up take."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        conftest = folder / "conftest.py"
-        conftest.write_text(CONFTEST.format(width=8, depth=0, models=1), encoding="utf-8")
-        start = statistics.median(seconds(folder, "--logit-select=outputs_depend_on_inputs") for _ in range(3))
-        start_two = statistics.median(
-            seconds(folder, "--logit-select=outputs_depend_on_inputs,outputs_stay_finite", "-n2") for _ in range(3)
+        parent = Path(name)
+        small, half, whole = (
+            folder_of(parent, 1, width=1, side=4),
+            folder_of(parent, models // 2),
+            folder_of(parent, models),
         )
-        conftest.write_text(CONFTEST.format(width=WIDTH, depth=DEPTH, models=models), encoding="utf-8")
-        for _ in range(pairs):
-            one.append(seconds(folder, "--logit-report=out.json"))
-            two.append(seconds(folder, "-n2"))
-            ratios.append(one[-1] / two[-1])
-        results = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"]
-    of_model = sum(result["seconds"] for result in results) / models
-    a, b = statistics.median(one), statistics.median(two)
-    print(f"{models} models of {of_model:.2f} s each, {os.cpu_count()} processors, {pairs} pairs")
-    print(f"without workers  {a:6.1f} s, of which start-up {start:.1f} s")
-    print(f"with -n 2        {b:6.1f} s, of which start-up {start_two:.1f} s")
-    print(f"times faster     {statistics.median(ratios):6.2f}  ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"  beside start-up{(a - start) / (b - start_two):6.2f}")
+        found = pairs.in_turn(
+            {
+                "start": lambda: seconds([small], *TINY),
+                "start of two": lambda: seconds([small], *TINY, "-n2"),
+                "start of pair": lambda: seconds([small, small], *TINY),
+                "one": lambda: seconds([whole]),
+                "two": lambda: seconds([whole], "-n2"),
+                "pair": lambda: seconds([half, half]),
+            },
+            rounds,
+        )
+    start, start_two, start_pair = (
+        pairs.spread(found[name]).median for name in ("start", "start of two", "start of pair")
+    )
+    one, two, pair = (
+        [s - of for s in found[name]] for name, of in (("one", start), ("two", start_two), ("pair", start_pair))
+    )
+    each = pairs.spread([s / models for s in one])
+    print(f"| {models} models of {each} s each | s | times faster than without workers |\n| --- | --- | --- |")
+    print(f"| without workers, of which start-up {start:.1f} | {pairs.spread(found['one'])} | 1 |")
+    print(
+        f"| with `-n 2`, of which start-up {start_two:.1f} | {pairs.spread(found['two'])} "
+        f"| {pairs.ratios(found['one'], found['two'])} |"
+    )
+    print(f"| with `-n 2`, beside start-up | {pairs.spread(two)} | {pairs.ratios(one, two)} |")
+    halves = "two runs of half the models at once, beside start-up"
+    print(f"| {halves} | {pairs.spread(pair)} | {pairs.ratios(one, pair)} |")
 
 
 if __name__ == "__main__":

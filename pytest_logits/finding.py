@@ -173,6 +173,13 @@ def as_json(value: Any) -> Any:
     return repr(value)
 
 
+def proof_text(proof: Mapping[str, Any]) -> str:
+    """The two losses of a record's ``proof`` and how the cause is undone, in words; a loss may be "nan" or "inf"."""
+    written, undone = (f"{float(proof[key]):.4f}" for key in ("as_written", "with_fix"))
+    ran = f" after {counted(proof['steps'], 'step')}" if proof["steps"] is not None else ""
+    return f"as written {written}, with the cause undone {undone}{ran} ({proof['undone']})"
+
+
 def counted(number: int, noun: str) -> str:
     """``1 step``, ``2 steps``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -163,37 +163,67 @@ class _Signal:
 
 
 class _Thread:
-    """An exception sent from another thread, where the operating system has no alarm or this is not the main thread."""
+    """An exception sent from another thread, where the operating system has no alarm or this is not the main thread.
+
+    In CPython 3.11 every thread that is traced, as by Hypothesis or coverage, stands still at its next call while an
+    exception is on its way to any thread, and for good after one was taken back: only one that arrives lowers the flag
+    that all threads read. So one that a thread in C does not take is taken back now and then, and after each that was
+    taken back another arrives at once. From the sending of it on, nothing here calls a function of Python.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.rang = False
         self._seconds = seconds
         self._importing = _imports(sys._getframe())
         self._target = ctypes.c_ulong(threading.get_ident())
-        self._over = threading.Event()
+        # Held for as long as the block may ring.
+        self._running = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="logit-timeout", daemon=True)
 
     def start(self) -> None:
+        self._running.acquire()
         self._thread.start()
 
     def stop(self) -> None:
-        self._over.set()
+        self.lift()
         if self._thread.is_alive():
             self._thread.join()
-        # One that was sent as the block ended must not arrive behind it.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(self._target, None)
+        if self.rang:
+            # One that was sent as the block ended must not arrive behind it: this one takes its place.
+            try:
+                _send(self._target, _SENT)
+                while True:
+                    pass
+            except OutOfTime:
+                pass
 
     def lift(self) -> None:
-        self._over.set()
+        if self._running.locked():
+            self._running.release()
 
     def _watch(self) -> None:
         wait, late = self._seconds, time.monotonic() + self._seconds + IMPORT
-        while not self._over.wait(wait):
+        this = ctypes.c_ulong(threading.get_ident())
+        while not self._running.acquire(timeout=wait):
             frame = sys._current_frames().get(self._target.value)
             wait = SOON
-            if time.monotonic() >= late or _imports(frame) <= self._importing:
-                self.rang, wait = True, AGAIN
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._target, ctypes.py_object(OutOfTime))
+            if time.monotonic() < late and _imports(frame) > self._importing:
+                continue
+            self.rang = True
+            _send(self._target, _SENT)
+            if self._running.acquire(timeout=AGAIN):
+                return
+            try:
+                _send(self._target, None)
+                _send(this, _SENT)
+                while True:
+                    pass
+            except OutOfTime:
+                pass
+
+
+_send = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_SENT = ctypes.py_object(OutOfTime)
 
 
 def _imports(frame: FrameType | None) -> int:

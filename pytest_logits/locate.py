@@ -30,7 +30,7 @@ from pytest_logits.finding import Location
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.placing import CPU
-from pytest_logits.structures import tensors_in
+from pytest_logits.structures import handed, tensors_in
 from pytest_logits.subject import Subject
 
 OURS = str(Path(__file__).parent)
@@ -249,6 +249,38 @@ def seeding_place(subject: Subject, model: nn.Module) -> Location | None:
                 patches.enter_context(patch.object(module, name, _noting(getattr(module, name), name, places)))
         subject.scores(model, subject.inputs(SCAN_ROWS, "scan"), purpose="locate")
     return at(*places[0][1], note=f"{places[0][0]}()") if places else None
+
+
+class _Writes(TorchFunctionMode):
+    """Notes the first call after which one of the tensors is of another version: what counts writes into it."""
+
+    def __init__(self, watched: list[Tensor]) -> None:
+        super().__init__()
+        self._watched = watched
+        self._before = self._versions()
+        self.first: Location | None = None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self._before and self._versions() != self._before:
+            self._before = []
+            place = _calling_line(sys._getframe(1))
+            name = getattr(func, "__name__", str(func))
+            self.first = None if place is None else at(*place, note=f"{name}() writes into the input")
+        return result
+
+    def _versions(self) -> list[int]:
+        return [tensor._version for tensor in self._watched if not tensor.is_inference()]
+
+
+def writing_place(subject: Subject, model: nn.Module, inputs: Any) -> Location | None:
+    """Where a forward pass first writes into the batch that it is given, which is written into."""
+    seed_everything(subject.seed("locate"))
+    subject.count(forward=1)
+    writes = _Writes(tensors_in(inputs))
+    with torch.no_grad(), writes:
+        handed(model, inputs)
+    return writes.first
 
 
 _SEEDING = (

@@ -19,7 +19,7 @@ from pytest_logits.report_card import extra
 from pytest_logits.report_files import ReportFiles
 from pytest_logits.report_formats import report_text
 from pytest_logits.report_json import report_of
-from pytest_logits.report_places import Place
+from pytest_logits.report_places import Place, place_of
 from pytest_logits.screen import screen_of
 from pytest_logits.settings import Settings
 from pytest_logits.terminal import Failure, Summary, tell
@@ -82,9 +82,9 @@ class Records:
                 report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
         return report
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather the records, on the controller too, and give a failure its colours where there is a terminal."""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, Any, Any]:
+        """Gather the records, on the controller too, and give a failure its colours and place before others tell it."""
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
@@ -94,10 +94,13 @@ class Records:
             if hasattr(report, "wasxfail"):
                 self.because[report.nodeid] = report.wasxfail
             if isinstance(report.longrepr, str) and not hasattr(self.config, "workerinput"):
-                report.longrepr = Failure(report.longrepr, path=path, line=(line or 0) + 1)  # type: ignore[assignment]
+                place = place_of(record, self.registered) or Place(path, 1)
+                file = str(self.config.rootpath / place.file)
+                report.longrepr = Failure(file, place.line, report.longrepr)
         control = getattr(report, "logit_control", None)
         if control is not None:
             self.controls[report.nodeid] = control
+        return (yield)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was checked, what was not and why, and advice: silence must not read as approval."""

@@ -6,11 +6,12 @@ import os
 import tempfile
 import textwrap
 import unicodedata
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pytest_logits.causes import cause
-from pytest_logits.finding import Result, Verdict, counted
+from pytest_logits.finding import Result, Verdict, proof_text
 from pytest_logits.sparkline import drawn
 
 LABEL = 10
@@ -33,8 +34,7 @@ def failure_text(result: Result, *, width: int = 100, blocks: bool = True) -> st
         rows.append(("", f"    {place.code}" if place.code else ""))
     rows += _curve_rows(verdict, width - MARGIN, blocks)
     if proof is not None:
-        ran = f" after {counted(proof.steps, 'step')}" if proof.steps is not None else ""
-        rows.append(("proof", f"as written {proof.as_written:.4f}; undone {proof.with_fix:.4f}{ran} ({proof.undone})"))
+        rows.append(("proof", proof_text(asdict(proof))))
     if verdict.counterexample:
         rows.append(("example", ", ".join(f"{key}={_short(value)}" for key, value in verdict.counterexample.items())))
     rows += [("fix", result.fix), ("rerun", result.reproduce)]

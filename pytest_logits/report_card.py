@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from pytest_logits.causes import cause, cause_names
+from pytest_logits.finding import proof_text
 from pytest_logits.report_svg import histograms, loss_curves
 
 # Drawn, so not told as numbers too.
@@ -37,7 +38,8 @@ def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     place = record["location"]
     if place is not None:
         yield "where", f"<code>{escape(place['file'])}:{place['line']}</code>"
-    yield "proof", _proof(record["proof"])
+    if record["proof"] is not None:
+        yield "proof", escape(proof_text(record["proof"]))
     if record["counterexample"]:
         yield "example", f"<pre>{_json(record['counterexample'])}</pre>"
     yield "fix", escape(record["fix"])
@@ -46,19 +48,9 @@ def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "passes", f"{passes['forward']} forward, {passes['backward']} backward, {record['seconds']:.2f} s"
 
 
-def _proof(proof: Mapping[str, Any] | None) -> str:
-    if proof is None:
-        return ""
-    written, undone = (_number(proof[key]) for key in ("as_written", "with_fix"))
-    return escape(f"as written {written}; undone {undone} ({proof['undone']})")
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
 def _drawings(evidence: Mapping[str, Any]) -> str:
-    drawn = [("loss", loss_curves(evidence)), *histograms(evidence)]
+    both = ": as written (line), with the cause undone (dots)" if evidence.get("loss_curve_undone") else ""
+    drawn = [(f"loss by step{both}", loss_curves(evidence)), *histograms(evidence)]
     figures = (
         f"<figure>{drawing}<figcaption>{escape(what)}</figcaption></figure>" for what, drawing in drawn if drawing
     )

@@ -43,9 +43,10 @@ def loss_curves(evidence: Mapping[str, Any]) -> str:
             _text(WIDTH - RIGHT, min(line + 11, HEIGHT - BOTTOM - 2), f"{name}: {floors[name]:.4g}", anchor="end")
         )
     for name, curve in curves.items():
+        dots = ' stroke-dasharray="2 3"' if name == "undone" else ""
         for points in _runs(curve):
             drawn = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, loss in points)
-            parts.append(f'<polyline class="{name}" points="{drawn}"><title>{name}</title></polyline>')
+            parts.append(f'<polyline class="{name}"{dots} points="{drawn}"><title>{name}</title></polyline>')
     title = f"loss from {finite[0]:.4g}, lowest {min(finite):.4g}"
     return _svg("curve", title, parts)
 

@@ -89,8 +89,8 @@ PROFILES: Mapping[str, Profile] = {
 DEFAULT_PROFILE = "standard"
 DEFAULT_SEED = 0
 DEFAULT_DEVICE = "cpu"
-# Seconds for one check in a pytest session. All checks of the slowest of 353 real models take 32.3 together, see
-# docs/real-models.md.
+# Seconds for one check in a pytest session. All checks of the slowest of 353 real models take less than 60 together,
+# see docs/real-models.md.
 DEFAULT_TIMEOUT = 300.0
 
 

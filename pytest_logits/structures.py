@@ -35,7 +35,17 @@ def no_scores(found: Tensor) -> str:
 
 
 def called(model: Callable[..., Any], inputs: Any) -> Any:
-    """The model's output for a batch: a mapping is passed as keywords, a tuple by position."""
+    """The model's output for a batch, of which it gets a copy: it may write into what it is given."""
+    return handed(model, copied(inputs))
+
+
+def copied(inputs: Any) -> Any:
+    """The same batch in tensors of its own, with their graph."""
+    return mapped(inputs, Tensor.clone)
+
+
+def handed(model: Callable[..., Any], inputs: Any) -> Any:
+    """The model's output for the very tensors of a batch: a mapping is passed as keywords, a tuple by position."""
     if isinstance(inputs, Mapping):
         return model(**inputs)
     if isinstance(inputs, tuple):

@@ -20,7 +20,7 @@ from pytest_logits.placing import CPU, placed, running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.regions import CLIPPED_SETTINGS, PILE_SCALES, Extent, Region, confirmed_region
 from pytest_logits.settings import Settings
-from pytest_logits.structures import called, find_logits, index_rows, no_scores, replaced
+from pytest_logits.structures import called, copied, find_logits, index_rows, no_scores, replaced
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Subject(Feeding):
         assert self.spec.predict is not None
         self.count(forward=1)
         with torch.no_grad():
-            return placed(self.spec.predict(model, placed(inputs, self.device)), CPU)
+            return placed(self.spec.predict(model, placed(copied(inputs), self.device)), CPU)
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """One counted forward pass: the model's output as it is."""

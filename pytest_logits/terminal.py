@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -49,12 +50,22 @@ class Crash(NamedTuple):
         return f"{self.path}:{self.lineno}: {self.message}"
 
 
-class Failure:
-    """The text of a failure as a report's ``longrepr``: in colour where there is colour, else as it is."""
+class Failure(NamedTuple):
+    """The text of a failure as a report's ``longrepr``: in colour where there is colour, else as it is.
 
-    def __init__(self, text: str, *, path: str, line: int) -> None:
-        self.text = text
-        self.reprcrash = Crash(path, line, text.partition("\n")[0])
+    A tuple (path, line, text) is a form of ``longrepr`` that other plugins know, and find the place and the text in.
+    """
+
+    path: str
+    line: int
+    text: str
+
+    @property
+    def reprcrash(self) -> Crash:
+        """What pytest tells of it in one line, with the file as seen from here."""
+        path = Path(self.path)
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return Crash(str(shown), self.line, self.text.partition("\n")[0])
 
     def __str__(self) -> str:
         return self.text

@@ -9,6 +9,8 @@ from pathlib import Path
 
 # As many processes run as there are cores; each with threads for all of them would only wait for the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where compiled modules are not kept, each run in a process of its own rewrites 300 of Hypothesis's and ours anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 

@@ -18,6 +18,7 @@ from pytest_logits.finding import (
     inconclusive,
     not_applicable,
     passed,
+    proof_text,
 )
 
 # The contract, design.md section 7.
@@ -122,6 +123,12 @@ def test_a_record_with_numbers_that_json_cannot_hold_is_strict_json(number: floa
 def test_values_become_plain_json(value: Any, expected: Any):
     assert as_json(value) == expected
     assert type(as_json(value)) is type(expected)
+
+
+@pytest.mark.parametrize(("steps", "ran"), [(None, ""), (1, " after 1 step"), (13, " after 13 steps")])
+def test_a_proof_in_words_has_both_losses_and_how_many_steps_it_took(steps: int | None, ran: str):
+    proof = {"undone": "log(output)", "as_written": "inf", "with_fix": 0.11979, "goal": 0.25, "steps": steps}
+    assert proof_text(proof) == f"as written inf, with the cause undone 0.1198{ran} (log(output))"
 
 
 def test_passes_are_subtracted_field_by_field():

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -242,3 +243,48 @@ def test_in_another_thread_what_ends_is_let_be():
     thread.join()
     assert ended == [True]
     assert [t.name for t in threading.enumerate() if t.name == "logit-timeout"] == []
+
+
+def traced_calls(count: int) -> None:
+    """Calls that a tracer sees. Where they do not end, the alarm of the operating system ends them."""
+    before = sys.gettrace()
+    with Limit(20.0).of("traced calls"):
+        sys.settrace(lambda *event: None)
+        try:
+            for _ in range(count):
+                (lambda: None)()
+        finally:
+            sys.settrace(before)
+
+
+@pytest.mark.parametrize("block", [lambda: None, spin], ids=["ends", "does not end"])
+def test_after_a_limit_in_another_thread_tracers_go_on(block: Callable[[], None]):
+    """In Python 3.11 they stand still where an exception was sent and none has arrived since."""
+
+    def run() -> None:
+        with suppress(OutOfTime), Limit(SHORT).of("a_check"):
+            block()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    traced_calls(1000)
+
+
+def test_while_a_thread_does_not_come_back_to_python_tracers_go_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "AGAIN", SHORT)
+    held, ended = threading.Lock(), []
+
+    def wait_in_c() -> None:
+        held.acquire()
+
+    held.acquire()
+    thread = threading.Thread(target=lambda: ended.append(out_of_time(wait_in_c).args[0]))
+    thread.start()
+    try:
+        time.sleep(3 * SHORT)
+        traced_calls(1000)
+    finally:
+        held.release()
+        thread.join()
+    assert ended == ["did not finish in 0.05 s"]

@@ -65,7 +65,7 @@ def test_everything_a_reader_needs_is_there():
         VERDICT.expected,
         "spam/net.py:14 (softmax())",
         "return self.net(x).softmax(1)",
-        "as written 0.5679; undone 0.1911 after 12 steps (loss on log(output))",
+        "as written 0.5679, with the cause undone 0.1911 after 12 steps (loss on log(output))",
         "batch_size=1, loss=0.123457",
         RESULT.fix,
         RESULT.reproduce,

@@ -1,4 +1,4 @@
-"""The extras of a pytest-html report; `tox -e browser` installs it."""
+"""Beside pytest-html and pytest-github-actions-annotate-failures; `tox -e browser` installs both."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Any
 
 import pytest
 
-from pytest_logits.finding import Verdict
+from pytest_logits.annotations import OTHER_PLUGIN
+from pytest_logits.finding import Location, Verdict
 from pytest_logits.model_registry import isolated
 
-pytest.importorskip("pytest_html", reason="pytest-html is not installed")
-
 SHAPE = "output_shape_is_stable"
+NET = """
+import torch, pytest_logits
+pytest_logits.register(lambda: torch.nn.Linear(4, 2), name="net", input_shape=(4,), num_classes=2)
+"""
 
 
 @pytest.mark.parametrize("args", [(), ("-n", "1")], ids=["here", "with a worker"])
 def test_a_result_has_its_card_in_the_html_report(pytester: pytest.Pytester, decides: Any, args: tuple[str, ...]):
-    pytester.makeconftest(
-        """
-        import torch, pytest_logits
-        pytest_logits.register(lambda: torch.nn.Linear(4, 2), name="net", input_shape=(4,), num_classes=2)
-        """
-    )
+    pytest.importorskip("pytest_html", reason="pytest-html is not installed")
+    pytester.makeconftest(NET)
     if not args:
         decides(SHAPE, lambda subject: Verdict(outcome="failed", measured="<script>it</script>"))
     with isolated():
@@ -34,3 +33,20 @@ def test_a_result_has_its_card_in_the_html_report(pytester: pytest.Pytester, dec
     assert "finding" in text
     assert "<script>it" not in text
     assert ("&amp;lt;script&amp;gt;it" in text) == (not args)
+
+
+@pytest.mark.parametrize("place", [Location(file="net.py", line=14), None], ids=["a line", "no line"])
+def test_a_failure_is_annotated_once_at_its_line_with_its_text(
+    pytester: pytest.Pytester, decides: Any, monkeypatch: pytest.MonkeyPatch, place: Location | None
+):
+    pytest.importorskip(OTHER_PLUGIN, reason="pytest-github-actions-annotate-failures is not installed")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(pytester.path.parent))
+    pytester.makeconftest(NET)
+    decides(SHAPE, lambda subject: Verdict(outcome="failed", measured="it is 3", location=place))
+    with isolated():
+        result = pytester.runpytest_inprocess("--logit-checks", f"--logit-select={SHAPE}")
+    (line,) = (line for line in [*result.outlines, *result.errlines] if line.startswith("::"))
+    place_of_it = "net.py,line=14" if place is not None else "conftest.py,line=2"
+    assert line.startswith(f"::error file={pytester.path.name}/{place_of_it}::net::{SHAPE}%0A%0A{SHAPE} does not hold")
+    assert "measured  it is 3" in line

@@ -170,6 +170,36 @@ def test_pytest_exit_leaves_what_was_finished_and_its_code(pytester: pytest.Pyte
     assert (run(pytester).ret, models(pytester)) == (7, ["one", "two"])
 
 
+EXITS = """
+import pytest
+import pytest_logits
+import torch
+
+pytest_logits.register(lambda: torch.nn.Linear(4, 2), name="one", input_shape=(4,), num_classes=2)
+
+
+class Net(torch.nn.Linear):
+    def forward(self, x):
+        pytest.exit("enough", returncode=7)
+
+
+def factory():
+    pytest.exit("enough", returncode=7)
+
+
+pytest_logits.register({ending}, name="two", input_shape=(4,), num_classes=2)
+"""
+
+
+@pytest.mark.parametrize("ending", ["factory", "lambda: Net(4, 2)"])
+def test_pytest_exit_in_a_model_ends_the_session_with_its_code(pytester: pytest.Pytester, ending: str):
+    pytester.makeconftest(EXITS.format(ending=ending))
+    pytester.makepyfile("def test_own(): pass")
+    done = run(pytester)
+    assert (done.ret, models(pytester)) == (7, ["one"])
+    done.stdout.fnmatch_lines(["*Exit: enough*"])
+
+
 def test_maxfail_leaves_what_was_finished(pytester: pytest.Pytester, decides: Decides):
     decides(SHAPE, lambda subject: Verdict(outcome="failed", measured="so it is"))
     pytester.makeconftest(CONFTEST.format(ending="pass"))

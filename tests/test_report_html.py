@@ -86,6 +86,11 @@ def test_curves_and_histograms_are_drawn(kind: str):
     assert PAGE.all("svg", **{"class": kind})
 
 
+def test_a_curve_says_which_line_is_which_and_the_proof_its_numbers():
+    assert "loss by step: as written (line), with the cause undone (dots)" in PAGE.texts
+    assert "as written 0.3270, with the cause undone 0.1200 after 13 steps (log(output))" in PAGE.texts
+
+
 def test_an_empty_report_is_a_page():
     report = {**example(), "results": []}
     assert "0 results" in html_text(report)

@@ -45,6 +45,11 @@ def test_the_curve_with_the_cause_undone_is_drawn_beside_it():
     assert [line.attrib["class"] for line in drawn(RUN).iter("polyline")] == ["loss", "loss", "undone"]
 
 
+def test_the_two_curves_are_told_apart_without_colour():
+    dotted = {line.attrib["class"]: "stroke-dasharray" in line.attrib for line in drawn(RUN).iter("polyline")}
+    assert dotted == {"loss": False, "undone": True}
+
+
 def test_the_floor_of_the_finding_is_drawn_below_the_losses_and_above_those_undone():
     root = drawn(RUN)
     (level,) = levels(root)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_logits.structures import find_logits, index_rows, mapped, no_scores, replaced, tensors_in
+from pytest_logits.structures import called, find_logits, handed, index_rows, mapped, no_scores, replaced, tensors_in
 
 LIKE = torch.zeros(4, 3)
 NEW = torch.arange(6.0).view(2, 3)
@@ -181,3 +181,30 @@ def test_features_in_fields_stay():
 )
 def test_what_holds_no_scores_is_told(found: Tensor, kind: str):
     assert no_scores(found) == kind
+
+
+BATCHES = [
+    torch.ones(3),
+    [torch.ones(3)],
+    (torch.ones(3), [torch.ones(3)]),
+    {"x": torch.ones(3)},
+    UserDict(x=torch.ones(3)),
+]
+
+
+@pytest.mark.parametrize("inputs", BATCHES, ids=lambda held: type(held).__name__)
+def test_what_is_called_may_write_into_what_it_gets(inputs: Any):
+    def writes(*given: Any, **named: Any) -> None:
+        for tensor in tensors_in([*given, *named.values()]):
+            tensor.mul_(2)
+
+    called(writes, inputs)
+    assert all(bool((t == 1).all()) for t in tensors_in(inputs))
+    handed(writes, inputs)
+    assert all(bool((t == 2).all()) for t in tensors_in(inputs))
+
+
+def test_what_is_called_gets_the_graph_of_its_input():
+    x = torch.ones(3, requires_grad=True)
+    called(torch.sum, x).backward()
+    assert x.grad is not None

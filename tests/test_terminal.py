@@ -197,7 +197,21 @@ def test_a_service_prints_a_failure_once(faulty: pytest.Pytester, monkeypatch: p
 
 
 def test_one_line_for_a_failure_has_its_first(faulty: pytest.Pytester):
-    assert "conftest.py:4: softmax_before_cross_entropy at net.py:14" in run(faulty, ONE, "--tb=line")
+    assert "\nnet.py:14: softmax_before_cross_entropy at net.py:14" in run(faulty, ONE, "--tb=line")
+
+
+def test_other_plugins_find_the_place_and_the_text(faulty: pytest.Pytester):
+    """A report's ``longrepr`` may be (path, line, text), and then that is the place of the fault."""
+    faulty.makeconftest(
+        f"""{NET}
+def pytest_runtest_logreport(report):
+    if report.failed:
+        path, line, text = report.longrepr
+        print([path, line, text.splitlines()[0]])
+"""
+    )
+    told = [str(faulty.path / "net.py"), 14, "softmax_before_cross_entropy at net.py:14"]
+    assert f"{told}\n" in run(faulty, ONE, "-s")
 
 
 def test_no_progress_where_output_is_no_terminal(faulty: pytest.Pytester):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +15,16 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.guard import draws, seed_everything
-from pytest_logits.locate import Operation, first_place
+from pytest_logits.locate import Operation, first_place, writing_place
+from pytest_logits.placing import CPU, placed
+from pytest_logits.structures import copied, handed, tensors_in
 from pytest_logits.subject import BENT, Subject
 
 # For a model that draws no random numbers, from any stream that can be seen.
 AGAIN = 8
 # For one that does. A coin for all rows that falls one way with probability p stays hidden in the two times 18
-# evaluations with (1 - p) ** 36: 3e-4 at p = 1/5. They are 36 of the 40 forward passes that a check may take.
+# evaluations with (1 - p) ** 36: 3e-4 at p = 1/5. They are 36 of the 40 forward passes that a check may take. The next
+# one asks whether the model writes into its input.
 MANY = 18
 RANDOM = ("dropout", "bernoulli", "rand", "normal", "multinomial", "gumbel")
 
@@ -32,7 +36,11 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     Randomness that is asked for is advice: a line that says ``training=``, or a dropout module that the model keeps in
     train mode, as Monte Carlo dropout does. F.dropout with its default, which is on, is a failure.
 
-    Causes: evaluation_is_random.
+    Every evaluation gets a copy of the batch. In the end the model is handed the same tensors twice: one that writes
+    into them fails where the logits differ then, and is advice where they do not, as behind a first layer that is
+    nn.ReLU(inplace=True).
+
+    Causes: evaluation_is_random, input_modified_in_place.
     """
     subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "deterministic")
@@ -42,7 +50,9 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
         if gap > allowed:
             break
     else:
-        return passed(f"all evaluations differ by {gap:.2g}, {allowed:.2g} is allowed", evidence={"gap": gap})
+        return _writes(subject, model, inputs) or passed(
+            f"all evaluations differ by {gap:.2g}, {allowed:.2g} is allowed", evidence={"gap": gap}
+        )
     kept_on = [
         name or type(module).__name__
         for name, module in model.named_modules()
@@ -80,6 +90,65 @@ def _evaluations(subject: Subject, inputs: Any) -> Iterator[tuple[nn.Module, Ten
         first = subject.scores(model, inputs, purpose=f"{purpose} 0")
         for number in range(1, AGAIN if draws() == before else MANY):
             yield model, first, subject.scores(model, inputs, purpose=f"{purpose} {number}")
+
+
+def _writes(subject: Subject, scattered: nn.Module, inputs: Any) -> Verdict | None:
+    """The verdict on a model that writes into its input; scattered parameters hide least of what comes of it."""
+    found = _written(subject, scattered, inputs)
+    if found is None:
+        return None
+    as_built = _written(subject, evaluating(subject.fresh()), inputs)
+    return as_built if as_built is not None and as_built.outcome == "failed" else found
+
+
+def _written(subject: Subject, model: nn.Module, inputs: Any) -> Verdict | None:
+    """What a model makes of tensors that it is handed twice; None where it does not write into them."""
+    held = placed(copied(inputs), subject.device)
+    given = tensors_in(held)
+
+    def scores() -> Tensor:
+        subject.count(forward=1)
+        seed_everything(subject.seed("written"))
+        with torch.no_grad():
+            # A model may return a view of what it is given.
+            found: Tensor = placed(subject.extract(handed(model, held)).clone(), CPU)
+            return found
+
+    first = scores()
+    pairs = list(zip(tensors_in(inputs), placed(given, CPU), strict=True))
+    changed, numbers = sum(_unequal(a, b) for a, b in pairs), sum(a.numel() for a, _ in pairs)
+    if not changed:
+        return None
+    before, after = next(pair for pair in pairs if _unequal(*pair))
+    example = {"batch_size": SCAN_ROWS, "before": before.flatten().tolist()[:4], "after": after.flatten().tolist()[:4]}
+    allowed = tolerance(first.dtype, float(first.abs().max()))
+    try:
+        second = scores()
+    except Exception as error:
+        # Whatever a model raises of a batch that it has changed itself, it did not raise the first time.
+        gap, again = math.inf, f"raises {type(error).__name__}"
+    else:
+        gap = float((first - second).abs().max()) if first.shape == second.shape else math.inf
+        again = f"gives logits that differ by {gap:.4g}" if gap > allowed else "gives the same logits"
+    return Verdict(
+        outcome="failed" if gap > allowed else "advice",
+        cause="input_modified_in_place",
+        measured=f"a pass in eval mode changes {changed} of the {numbers} numbers of its input; a second pass over the "
+        f"same tensors {again}",
+        expected="an input that is as it was",
+        location=writing_place(subject, model, placed(copied(inputs), subject.device)),
+        counterexample=example,
+        evidence={"changed": changed, "numbers": numbers, "gap": gap, "tolerance": allowed},
+    )
+
+
+def _unequal(before: Tensor, after: Tensor) -> int:
+    """How many numbers are not what they were; all, where the shape is not. Sparse and nested ones are left out."""
+    if before.layout != torch.strided or before.is_nested:
+        return 0
+    if before.shape != after.shape:
+        return before.numel()
+    return int(((before != after) & ~(before.isnan() & after.isnan())).sum())
 
 
 def _draws(operation: Operation) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pytest_logits.check_registry import check
 from pytest_logits.checks.predictions_match_logits import sure
 from pytest_logits.copies import DoesNotApply
-from pytest_logits.finding import Verdict, inconclusive, passed
+from pytest_logits.finding import Verdict, counted, inconclusive, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.subject import BENT, Subject
@@ -43,7 +43,11 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     run = learning_run(subject)
     evidence = run.evidence()
     most = evidence["classes_predicted"]
-    measured = f"{most} of {run.batch.prototypes} classes predicted, accuracy {run.best.accuracy:.2f}"
+    predicted = f"{most} of {run.batch.prototypes} classes predicted"
+    if run.labels.ndim > 1:
+        # A row of decisions is a map of classes, or a set of labels: more of them than patterns may come out.
+        predicted = f"{counted(most, 'different prediction')} for {counted(run.batch.prototypes, 'pattern')}"
+    measured = f"{predicted}, accuracy {run.best.accuracy:.2f}"
     if most > 1:
         if subject.spec.predict is not None:
             return _judge_predict(subject, run, measured)

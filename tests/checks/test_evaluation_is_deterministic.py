@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.checks.planted import result_of
+from tests.checks.planted import blamed, found, result_of
 from tests.zoo import sound
 
 CHECK = "evaluation_is_deterministic"
@@ -78,6 +78,88 @@ def test_monte_carlo_dropout_is_advice(model):
     assert (result.outcome, result.verdict.cause) == ("advice", "evaluation_is_random")
 
 
+class Scaled(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.mul_(2))  # FAULT
+
+
+def test_a_model_that_writes_into_its_input_is_found_at_its_line():
+    result = result_of(CHECK, lambda: Scaled(2))
+    assert found(result) == ("failed", "input_modified_in_place")
+    assert blamed(result).endswith("# FAULT")
+    shown = result.verdict.counterexample
+    assert shown is not None
+    assert shown["after"] == [2 * number for number in shown["before"]]
+    assert result.verdict.measured.startswith(
+        "a pass in eval mode changes 160 of the 160 numbers of its input; a second"
+    )
+
+
+class ReluFirst(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(torch.relu_(x))
+
+
+def test_what_is_written_and_changes_no_logit_is_advice():
+    result = result_of(CHECK, lambda: ReluFirst(2))
+    assert found(result) == ("advice", "input_modified_in_place")
+    assert result.verdict.measured.endswith("a second pass over the same tensors gives the same logits")
+
+
+class Unsqueezed(sound.MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        x.unsqueeze_(1)  # FAULT
+        assert x.ndim == 3
+        return self.net(x.squeeze(1))
+
+
+def test_a_second_pass_that_raises_is_a_failure():
+    result = result_of(CHECK, lambda: Unsqueezed(2))
+    assert found(result) == ("failed", "input_modified_in_place")
+    assert result.verdict.measured.endswith("a second pass over the same tensors raises AssertionError")
+    assert blamed(result).endswith("# FAULT")
+
+
+class MaskedInPlace(nn.Module):
+    """Takes keywords, and writes into one of them, NaN included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, values: Tensor, known: Tensor) -> Tensor:
+        values[~known] = 0.0  # FAULT
+        return self.head(values)
+
+
+def test_an_input_of_several_tensors_with_gaps_is_looked_at():
+    def inputs(count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        values = torch.randn(count, 4, generator=generator)
+        values[:, 1] = torch.nan
+        return {"values": values, "known": values.isfinite()}
+
+    result = result_of(CHECK, MaskedInPlace, inputs=inputs)
+    assert found(result) == ("advice", "input_modified_in_place")
+    assert result.verdict.evidence["changed"] == 16
+    assert blamed(result).endswith("# FAULT")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "examples_are_independent",
+        "outputs_are_logits",
+        "predictions_match_logits",
+        "loss_decreases_on_separable_data",
+        "loss_reaches_its_minimum",
+        "predictions_do_not_collapse",
+    ],
+)
+def test_no_other_check_sees_what_was_written(check: str):
+    result = result_of(check, lambda: Scaled(2), predict=lambda model, x: model(x).argmax(dim=1))
+    assert found(result) == ("passed", None)
+
+
 class DroppedRightly(sound.MLP):
     def forward(self, x: Tensor) -> Tensor:
         return self.net(F.dropout(x, 0.5, training=self.training))
@@ -93,3 +175,21 @@ class DroppedRightly(sound.MLP):
 )
 def test_sound_twins_pass(model, arguments):
     assert result_of(CHECK, model, **arguments).outcome == "passed"
+
+
+class OfGraphs(nn.Module):
+    """Takes a sparse matrix beside its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, rows: Tensor, neighbours: Tensor) -> Tensor:
+        return self.head(torch.sparse.mm(neighbours, rows))
+
+
+def test_sparse_inputs_are_taken():
+    def inputs(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return torch.randn(count, 4, generator=generator), torch.eye(count).to_sparse()
+
+    assert result_of(CHECK, OfGraphs, inputs=inputs).outcome == "passed"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -80,3 +82,15 @@ def test_a_deep_net_that_stays_on_one_class_is_inconclusive():
 def test_constant_inputs_of_the_users_own_are_not_the_models_fault():
     result = result_of(CHECK, lambda: sound.MLP(2), inputs=lambda n, generator: torch.ones(n, 10))
     assert result.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        (lambda: nn.Conv2d(3, 3, 3, padding=1), {"input_shape": (3, 8, 8), "num_classes": 3}),
+        (lambda: sound.MLP(4), {"task": "multilabel", "num_classes": 4}),
+    ],
+)
+def test_rows_of_several_decisions_are_counted_as_such(model, arguments):
+    measured = result_of(CHECK, model, **arguments).verdict.measured
+    assert re.match(r"\d+ different predictions for \d+ patterns, accuracy", measured)

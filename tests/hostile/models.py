@@ -191,6 +191,11 @@ class Interrupts(Net):
         raise KeyboardInterrupt("mine")
 
 
+@hostile("error KeyboardInterrupt: mine")
+def interrupts_in_the_factory() -> NoReturn:
+    raise KeyboardInterrupt("mine")
+
+
 @hostile("error GeneratorExit")
 class RaisesGeneratorExit(Net):
     def forward(self, x: Tensor) -> Any:
@@ -345,7 +350,7 @@ def returns_a_class() -> type:
 # What keeps a state
 
 
-@hostile(SOUND, again="failed two evaluations of one batch differ")
+@hostile(SOUND, again="failed a pass in eval mode changes 64 of the 64 numbers of its input; a second pass over")
 class WritesIntoItsInput(Net):
     def forward(self, x: Tensor) -> Any:
         return self.head(x.mul_(2))

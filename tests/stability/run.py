@@ -1,27 +1,32 @@
 """How many verdicts change from seed to seed: ``python -m tests.stability.run --out verdicts.jsonl``.
 
 Each subject and seed is a line of the file as soon as it is run, and what stands in the file is not run again, so a run
-may be stopped and goes on. ``--part 0/8`` takes every eighth subject, for as many machines; ``--read`` sums up the
-files that they wrote. The exit code is 1 where a verdict of an exact check changes, or more than one in 10,000 of the
-others.
+may be stopped and goes on; what stands there for other seeds is summed up with the rest. ``--part 0/8`` takes every
+eighth subject, for as many machines; ``--read`` sums up the files that they wrote. ``--share 0.05`` takes, for each
+seed, its own twentieth of every suite but the examples, drawn by the seed and the names. The exit code is 1 where a
+verdict of an exact check changes, or more than one in 10,000 of the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pytest_logits.check_registry import all_checks
+from pytest_logits.settings import derive_seed
 from tests.stability.subjects import SUITES, Subject, subjects
 from tests.stability.verdicts import Run, changes, table, too_many
 
 DEFAULT_SUITES = ("examples", "zoo", "losses")
+# They are few, and users start from them: every seed has them all.
+NEVER_DRAWN = ("examples",)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,28 +42,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measured(options: argparse.Namespace) -> list[Run]:
-    """The runs that were asked for: those in the file, and after them the missing ones."""
+    """All runs in the file, after those that were asked for and missing in it."""
     known = {(run["suite"], run["subject"], run["seed"]): run for run in lines(options.out)}
     others = {run["torch"] for run in known.values()} - {torch.__version__}
     if others:
         raise SystemExit(f"{options.out.name} holds runs of torch {', '.join(sorted(others))}; name another file")
-    wanted = [one for suite in options.suite or DEFAULT_SUITES for one in chosen(suite, *options.part)]
-    runs: list[Run] = []
+    all_of = {suite: subjects(suite) for suite in options.suite or DEFAULT_SUITES}
+    part, parts = options.part
     for seed in range(*options.seeds):
-        for subject in wanted:
+        drawn = [one for suite, whole in all_of.items() for one in share_of(whole, suite, seed, options.share)]
+        for subject in drawn[part::parts]:
             key = (subject.suite, subject.name, seed)
             if key not in known:
                 known[key] = measure(subject, seed)
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[key]) + "\n")
-            runs.append(known[key])
-        print(f"seed {seed}: {len(wanted)} subjects", flush=True)
-    return runs
+        print(f"seed {seed}: {len(drawn[part::parts])} subjects", flush=True)
+    return list(known.values())
 
 
-def chosen(suite: str, part: int, parts: int) -> Iterable[Subject]:
-    """Every so many of a suite."""
-    return subjects(suite)[part::parts]
+def share_of(whole: list[Subject], suite: str, seed: int, share: float) -> list[Subject]:
+    """Those that are drawn for a seed, in the order of the suite: at least one, the same in every process."""
+    if suite in NEVER_DRAWN or share >= 1:
+        return whole
+    order = sorted(range(len(whole)), key=lambda number: derive_seed(seed, suite, whole[number].name))
+    return [whole[number] for number in sorted(order[: math.ceil(share * len(whole))])]
 
 
 def measure(subject: Subject, seed: int) -> dict[str, Any]:
@@ -104,6 +112,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument("--read", type=Path, nargs="+", help="sum up these files and run nothing")
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 200), metavar=("FIRST", "END"))
     parser.add_argument("--part", type=_part, default=(0, 1), metavar="I/N", help="every N-th subject")
+    parser.add_argument("--share", type=float, default=1.0, help="so much of each suite, drawn for each seed")
     parser.add_argument("--suite", action="append", choices=SUITES, help="examples, zoo and losses are the default")
     parser.add_argument("--json", type=Path, help="write the counts and the changes to this file")
     return parser.parse_args(arguments)

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_logits.finding import Result
 from tests.stability import run as script
-from tests.stability.subjects import SUITES, subjects
-from tests.stability.verdicts import changes, table, too_many
+from tests.stability.subjects import SUITES, Subject, subjects
+from tests.stability.verdicts import changes, highest_rate, table, too_many
 
 EXACT = frozenset({"outputs_are_logits"})
 
@@ -55,12 +55,38 @@ def test_an_exact_check_may_change_none_and_the_others_one_in_ten_thousand(check
 def test_the_table_has_the_counts_and_the_changes():
     runs = [made(seed, outputs_are_logits=["failed" if seed else "passed", "cause"[: seed * 9]]) for seed in range(2)]
     assert table(changes(runs, EXACT), EXACT).splitlines() == [
-        "check                                        verdicts  changes",
-        "outputs_are_logits                  exact           2        1",
-        "all exact checks                                    2        1",
-        "all other checks                                    0        0",
+        "check                                        verdicts  changes  at most, with 95 % confidence",
+        "outputs_are_logits                  exact           2        1  1 in 1",
+        "all exact checks                                    2        1  1 in 1",
+        "all other checks                                    0        0  -",
         "changed: zoo net outputs_are_logits seed 1: failed (cause), not passed",
     ]
+
+
+@pytest.mark.parametrize(("changed", "mean"), [(0, 2.9957), (1, 4.7439), (2, 6.2958), (10, 16.9622)])
+def test_the_highest_rate_is_that_of_tables_of_the_poisson_distribution(changed: int, mean: float):
+    """Half the upper quantiles of chi-squared with 2 (changed + 1) degrees of freedom."""
+    assert highest_rate(changed, 10_000) == pytest.approx(mean / 10_000, rel=1e-4)
+
+
+def test_a_rate_is_no_more_than_one():
+    assert (highest_rate(0, 0), highest_rate(1, 2)) == (1.0, 1.0)
+
+
+def test_a_share_is_drawn_for_each_seed_and_is_always_the_same():
+    whole = [Subject("zoo", str(number), lambda seed: []) for number in range(100)]
+    drawn = [[one.name for one in script.share_of(whole, "zoo", seed, 0.05)] for seed in range(200)]
+    assert drawn == [[one.name for one in script.share_of(whole, "zoo", seed, 0.05)] for seed in range(200)]
+    assert {len(set(names)) for names in drawn} == {5}
+    assert all(names == sorted(names, key=int) for names in drawn)
+    # Each with a probability of 3.5e-5 in none: 1 - 0.95 ** 200.
+    assert {name for names in drawn for name in names} == {one.name for one in whole}
+
+
+@pytest.mark.parametrize(("suite", "share", "taken"), [("examples", 0.05, 3), ("zoo", 1.0, 3), ("zoo", 1e-9, 1)])
+def test_examples_are_never_drawn_and_of_the_others_there_is_at_least_one(suite: str, share: float, taken: int):
+    whole = [Subject(suite, str(number), lambda seed: []) for number in range(3)]
+    assert len(script.share_of(whole, suite, 0, share)) == taken
 
 
 @pytest.mark.parametrize("suite", ["examples", "zoo", "losses"])
@@ -101,6 +127,17 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, ran: list[tuple[str, int
     assert start(out, "--seeds", "0", "2") == 0
     assert ran == [("one", 1), ("raises", 1), ("three", 1)]
     assert [json.loads(line)["seed"] for line in out.read_text().splitlines()] == [0, 0, 0, 1, 1, 1]
+
+
+def test_what_was_run_before_for_other_seeds_is_summed_up_too(
+    tmp_path: Path, ran: list[tuple[str, int]], capsys: pytest.CaptureFixture[str]
+):
+    start(tmp_path / "out.jsonl", "--seeds", "0", "1")
+    start(tmp_path / "out.jsonl", "--seeds", "1", "2", "--share", "0.4")
+    # Two of three are drawn; the raising one gives the verdict of the run.
+    assert len(ran) == 5
+    start(tmp_path / "out.jsonl", "--seeds", "1", "2")
+    assert "run                                                 2        0" in capsys.readouterr().out
 
 
 def test_the_parts_make_the_whole(tmp_path: Path, ran: list[tuple[str, int]], capsys: pytest.CaptureFixture[str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -45,12 +46,32 @@ def changes(runs: Iterable[Run], exact: frozenset[str]) -> dict[str, Any]:
     return {"kinds": kinds, "checks": {check: dict(counts[check]) for check in sorted(counts)}, "changed": changed}
 
 
+def highest_rate(changed: int, of: int) -> float:
+    """The rate of changes below which it lies with 95 % confidence, for ``changed`` changes in ``of`` verdicts.
+
+    The Poisson mean that gives so few changes one time in 20: 3 for none, the rule of three; 4.74 for one. Of verdicts
+    that are independent, which those of one subject over several seeds are not.
+    """
+
+    def chance_of_so_few(mean: float) -> float:
+        return sum(math.exp(number * math.log(mean) - mean - math.lgamma(number + 1)) for number in range(changed + 1))
+
+    low, high = 1e-9, 10.0 + 3 * changed
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if chance_of_so_few(middle) > 0.05 else (low, middle)
+    return min(1.0, high / of) if of else 1.0
+
+
 def table(found: Mapping[str, Any], exact: frozenset[str]) -> str:
     """The counts by check, the two kinds of checks below them, and each verdict that changed."""
     rows = [(check, "exact" if check in exact else "", counts) for check, counts in found["checks"].items()]
     rows += [(f"all {kind} checks", "", counts) for kind, counts in found["kinds"].items()]
-    lines = [f"{'check':<36}{'':<7}{'verdicts':>10}{'changes':>9}"]
-    lines += [f"{name:<36}{kind:<7}{counts['verdicts']:>10}{counts['changes']:>9}" for name, kind, counts in rows]
+    lines = [f"{'check':<36}{'':<7}{'verdicts':>10}{'changes':>9}  at most, with 95 % confidence"]
+    for name, kind, counts in rows:
+        most = highest_rate(counts["changes"], counts["verdicts"])
+        said = f"1 in {math.floor(1 / most):,}" if counts["verdicts"] else "-"
+        lines.append(f"{name:<36}{kind:<7}{counts['verdicts']:>10,}{counts['changes']:>9,}  {said}")
     for one in found["changed"]:
         place = f"{one['suite']} {one['subject']} {one['check']} seed {one['seed']}"
         lines.append(f"changed: {place}: {_said(one['found'])}, not {_said(one['usual'])}")

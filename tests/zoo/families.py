@@ -11,6 +11,7 @@ from tests.zoo import (
     activations,
     batches,
     chances,
+    in_place,
     independence,
     learning,
     losses,
@@ -32,6 +33,7 @@ FAMILIES = (
     pairings,
     shapes,
     independence,
+    in_place,
     predictions,
     targets,
     losses,
@@ -45,6 +47,7 @@ FAMILIES = (
 FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
 TRAPS: tuple[Trap, ...] = (
     *traps.TRAPS,
+    *in_place.TRAPS,
     *losses.TRAPS,
     *learning.TRAPS,
     *steps.TRAPS,

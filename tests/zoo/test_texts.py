@@ -22,6 +22,7 @@ MODELS = {
     "examples_leak_across_batch": "MixesRows",
     "frozen_parameters": "FrozenBackbone",
     "gradients_not_cleared": "NeverCleared",
+    "input_modified_in_place": "scaled_in_place",
     "labels_out_of_range": "LabelsFromOne",
     "learning_rate_too_high": "Huge",
     "learning_rate_too_low": "RoundedAway",
