@@ -178,6 +178,11 @@ class Copies(ABC):
                 )
 
     @property
+    def has_parameters(self) -> bool:
+        """Whether there is anything to scatter or to train."""
+        return self._facts.size > 0
+
+    @property
     def dtype(self) -> torch.dtype:
         """The dtype of the model's first floating-point parameter, else the default."""
         return self._facts.dtype

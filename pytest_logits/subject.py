@@ -331,8 +331,12 @@ class Subject(Feeding):
 
     @property
     def stays_small(self) -> bool:
-        """Whether all scores lie in [-1, 1] in every setting of the scan and no activation accounts for it: cosines."""
-        return self.region == "free" and self.scan.rows > 0 and self.scan.low < 0 and self.scan.holds("symmetric")
+        """Whether all scores lie in [-1, 1] in every setting of the scan and no activation accounts for it: cosines.
+
+        Without parameters there is one setting only, which says nothing.
+        """
+        small = self.region == "free" and self.scan.rows > 0 and self.scan.low < 0 and self.scan.holds("symmetric")
+        return small and self.has_parameters
 
     @cached_property
     def region(self) -> Region:

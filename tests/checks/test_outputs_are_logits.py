@@ -223,3 +223,16 @@ def test_sound_models_pass_where_most_settings_overflow(unused: bool, raised: fl
 
     result = result_of("outputs_are_logits", make, num_classes=3)
     assert result.outcome in ("passed", "inconclusive")
+
+
+class WithoutParameters(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :3]
+
+
+def test_small_scores_of_a_model_without_parameters_are_no_cosines():
+    def small(count: int, rng: torch.Generator) -> Tensor:
+        return 0.1 * torch.randn(count, 10, generator=rng)
+
+    result = result_of("outputs_are_logits", WithoutParameters, num_classes=3, inputs=small)
+    assert result.outcome == "passed"
