@@ -2,7 +2,7 @@
 
 Run ``python -m benchmarks.overhead [rounds]`` in the checkout. Three figures:
 
-- models of about 5 ms a pass: the standard profile against a bare loop that makes the same passes on the same inputs,
+- models of 5 ms a pass and more: the standard profile against a bare loop that makes the same passes on the same inputs,
   in the same modes, with as many steps of torch's Adam as there are backward passes. Once with nothing known of the
   loss, as for the first model of a session, and once for a further model with the same loss;
 - a tiny MLP: the whole of ``pytest --logit-checks`` against a process that imports torch, pytest and hypothesis;
@@ -45,17 +45,48 @@ IMPORTS = "import torch, pytest, hypothesis"
 class Conv(nn.Module):
     """Many operations on few parameters."""
 
-    shape = (3, 32, 32)
+    shape = (3, 64, 64)
 
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4)
         )
-        self.head = nn.Linear(16 * 64, CLASSES)
+        self.head = nn.Linear(16 * 256, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x).flatten(1))
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        stride = 2 if after > before else 1
+        self.first = nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after))
+        short = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        self.short = short if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.short(x) + self.second(self.first(x)))
+
+
+class Residual(nn.Module):
+    """The shape of ResNet-18: 11 million parameters."""
+
+    shape = (3, 32, 32)
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (64, 64, 64, 128, 128, 256, 256, 512, 512)
+        stem = (nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2))
+        self.body = nn.Sequential(*stem, *(Block(a, b) for a, b in itertools.pairwise(widths)))
+        self.head = nn.Linear(widths[-1], CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)))
 
 
 class Dense(nn.Module):
@@ -65,7 +96,7 @@ class Dense(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (64, 1536, 1536, 1536)
+        widths = (64, 2048, 2048, 2048)
         layers = [part for a, b in itertools.pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], CLASSES)
@@ -197,7 +228,7 @@ def of_peers(rounds: int) -> list[str]:
 def main(rounds: int) -> None:
     torch.set_num_threads(1)
     print("| overhead | processor time |\n| --- | --- |")
-    for kind in (Conv, Dense):
+    for kind in (Conv, Residual, Dense):
         print(*of_passes(kind, rounds), sep="\n", flush=True)
     print(*of_process(rounds), sep="\n", flush=True)
     print("\n| on a tiny MLP, everything imported | times 20 plain steps |\n| --- | --- |")
