@@ -2,9 +2,9 @@
 
 Run ``python -m benchmarks.overhead [rounds]`` in the checkout. Three figures:
 
-- models of 5 ms a pass and more: the standard profile against a bare loop that makes the same passes on the same inputs,
-  in the same modes, with as many steps of torch's Adam as there are backward passes. Once with nothing known of the
-  loss, as for the first model of a session, and once for a further model with the same loss;
+- models of 5 ms a pass and more: the standard profile against a bare loop that makes the same passes on the same
+  inputs, in the same modes, with as many steps of torch's Adam as there are backward passes. Once with nothing known
+  of the loss, as for the first model of a session, and once for a further model with the same loss;
 - a tiny MLP: the whole of ``pytest --logit-checks`` against a process that imports torch, pytest and hypothesis;
 - the same tiny MLP in a process that has everything imported, beside 20 plain steps and the main checks of peers.
 """
