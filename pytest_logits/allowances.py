@@ -13,8 +13,8 @@ EXACT of float32: what the dtype that losses are used in could not show of a for
 Recognition. The misfit of a right form is rounding, at most EXACT of how much the loss varies: the fit solves for
 at most 25 numbers on twice as many draws and 8 more, and multiplies the rounding of one value (a few u) by the
 condition of that system. A guard of 1e-8 makes 1.4e-5 of it. Another form, or another loss, misses by a share of
-the loss. ``python -m benchmarks.separation`` measures both on the losses of tests/zoo/own_losses: of 449 fits the
-largest misfit is 4.5e-4, and 1.0e-14 for those that are exact; of 741 that are none the least is 4.2e-3. RECOGNISED is
+the loss. ``python -m benchmarks.separation`` measures both on the losses of tests/zoo/own_losses: of 458 fits the
+largest misfit is 4.5e-4, and 1.0e-14 for those that are exact; of 750 that are none the least is 4.2e-3. RECOGNISED is
 the power of ten between (torch 2.13.0).
 
 Fitted numbers are good to about the misfit, so coefficients of rows are equal within RECOGNISED, and shares, which are
@@ -29,8 +29,12 @@ Nothing finer than float32 is asked, as many a loss works in float32 whatever it
 Pulls. At equal scores a row has the gradient p - 1 at its own label and p = 1 / K at the others, relative to what it
 weighs. So a row that is pulled to another label has 1 / (K - 1) of the largest entry, or more, at its own, and rounding
 makes at most the bound of ``tolerances`` of what should be 0 or below. ``wrong_pull`` lies between the two, in the
-middle on a logarithmic scale. ``benchmarks.separation`` prints how far the values and pulls of the zoo lie
-from these.
+middle on a logarithmic scale.
+
+``python -m benchmarks.separation`` prints how far the losses of the zoo lie from these two. Of 959 pairs of values that
+are not the same number, those that should be equal are at most 7.4e-8 apart, and the others 8.3e-4 or more, where
+1.24e-4 is allowed. Of 173 losses with a gradient at equal scores, the 160 that pass have a pull of 0 or below. Two fail
+because all their rows have one gradient; the other 11 have 0.11 or more, where 4.9e-4 is allowed for 5 classes.
 """
 
 from __future__ import annotations
