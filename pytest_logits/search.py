@@ -16,12 +16,16 @@ from hypothesis.strategies import SearchStrategy
 T = TypeVar("T")
 
 
+_remembered: dict[str, Any] = {}
+
+
 @contextmanager
 def _without_local_constants() -> Iterator[None]:
     """Keep Hypothesis from drawing numbers that it finds in the source of the loaded modules.
 
     A verdict must not depend on what else the user's session has imported, nor write Hypothesis' cache of those
-    numbers into the user's folder. Versions of Hypothesis that do neither have nothing to turn off.
+    numbers into the user's folder. What Hypothesis remembers of them is kept apart too: a test of the user's own may
+    have drawn from the same range before, or do so later. Versions that do none of it have nothing to turn off.
     """
     try:
         providers: Any = importlib.import_module("hypothesis.internal.conjecture.providers")
@@ -32,11 +36,16 @@ def _without_local_constants() -> Iterator[None]:
         yield
         return
     nothing = providers.Constants()
+    remembered = getattr(providers, "CONSTANTS_CACHE", None)
     providers._get_local_constants = lambda: nothing
+    if remembered is not None:
+        providers.CONSTANTS_CACHE = _remembered.setdefault("constants", type(remembered)(remembered.max_size))
     try:
         yield
     finally:
         providers._get_local_constants = original
+        if remembered is not None:
+            providers.CONSTANTS_CACHE = remembered
 
 
 def smallest(

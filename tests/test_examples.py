@@ -75,9 +75,7 @@ def test_softmax_finding_has_place_floor_and_proof(article: Run):
     assert found["proof"]["as_written"] > found["counterexample"]["floor"]
 
 
-def test_same_seed_gives_the_same_numbers(
-    pytester: pytest.Pytester, article: Run, monkeypatch: pytest.MonkeyPatch
-):
+def test_same_seed_gives_the_same_numbers(pytester: pytest.Pytester, article: Run, monkeypatch: pytest.MonkeyPatch):
     """In another process, with other things done before, and of one of the models alone."""
     # Another test may have imported the example's module from where it lies in docs.
     monkeypatch.delitem(sys.modules, "models", raising=False)

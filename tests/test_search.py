@@ -80,6 +80,31 @@ def test_the_same_seed_looks_at_the_same_values_whatever_ran_before():
     assert looked_at(3) != first
 
 
+def test_a_test_that_hypothesis_has_run_on_the_same_range_changes_nothing():
+    """Hypothesis remembers, for a range, the numbers from the source of the loaded modules; such as 918273.25."""
+    ranges = st.floats(-918274, 918274)
+
+    def looked_at() -> list[float]:
+        seen: list[float] = []
+        smallest(ranges, lambda x: bool(seen.append(x)), seed=3, examples=200)
+        return seen
+
+    def drawn() -> set[float]:
+        seen: set[float] = set()
+
+        @settings(max_examples=500, database=None, derandomize=True)
+        @given(ranges)
+        def draw(x: float) -> None:
+            seen.add(x)
+
+        draw()
+        return seen
+
+    before, users = looked_at(), drawn()
+    assert looked_at() == before
+    assert drawn() == users
+
+
 def test_the_random_states_are_left_alone():
     before = random.getstate(), torch.random.get_rng_state()
     looked_at(1)
