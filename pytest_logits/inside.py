@@ -131,7 +131,9 @@ def _without_log(stacked: Tensor, labels: Tensor, values: Tensor, spread: float,
     if form == "bernoulli":
         return None
     # sum s log s - sum s p, with targets s of 1 - eps + eps/K and eps/K, is linear in p with the slope 1 - eps.
-    slope = float((values[0] - values[1]) / (true[1] - true[0]))
+    # Over all draws: two of them may have nearly the same p, and then their difference is rounding.
+    away = true - true.mean()
+    slope = -float((away * values).sum() / away.square().sum())
     rest = (1 - slope) / stacked.shape[1]
     if not 0 < rest < 0.5 / stacked.shape[1]:
         return None

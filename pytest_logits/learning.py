@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +21,9 @@ from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
 from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
-from pytest_logits.sparkline import thinned
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, Subject
+from pytest_logits.trace import Trace, curve
 
 # Below this share of a floor, outputs behind it are excluded: nothing confined gets below the floor itself.
 GOAL = 0.8
@@ -46,36 +45,6 @@ Step = Callable[[nn.Module], tuple[Tensor, Tensor]]
 Prepare = Callable[[nn.Module], tuple[nn.Module, list[Tensor]]]
 
 
-@dataclass
-class Trace:
-    """One training run: step size, losses before each step, what the outputs were like, and who got a gradient.
-
-    ``connected`` are the names of the parameters with a gradient at any step, ``moved`` those with one that is not 0.
-    """
-
-    step_size: float
-    losses: list[float] = field(default_factory=list)
-    accuracy: float = 0.0
-    most_predicted: int = 0
-    extent: Extent = field(default_factory=Extent)
-    rows_differ: bool = False
-    reached: bool = False
-    cut: bool = False
-    connected: set[str] = field(default_factory=set)
-    moved: set[str] = field(default_factory=set)
-    model: nn.Module | None = None
-
-    @property
-    def gradient(self) -> bool:
-        """Whether any parameter has had a gradient that is not zero."""
-        return bool(self.moved)
-
-    @property
-    def least(self) -> float:
-        """The lowest finite loss."""
-        return min((value for value in self.losses if math.isfinite(value)), default=math.nan)
-
-
 class LearningRun:
     """The traces, with the stakes they are judged by."""
 
@@ -90,8 +59,7 @@ class LearningRun:
         self.least_of_proof = math.inf
         self.losses_of_proof: list[float] = []
         self._deadline = time.monotonic() + SECONDS
-        for step_size, steps in subject.settings.profile.learning:
-            trace = self.train(self.as_written, step_size=step_size, steps=steps)
+        for trace in self._each_step_size(self.as_written):
             self.traces.append(trace)
             self._keep_one_model()
             if trace.reached or trace.cut or not trace.gradient or self._sits_on_floor(trace):
@@ -177,15 +145,7 @@ class LearningRun:
         beyond = self.stakes.least + PROOF * (self.goal - self.stakes.least)
         self._deadline = time.monotonic() + SECONDS
         self.least_of_proof = math.inf
-        for step_size, steps in self.subject.settings.profile.learning:
-            trace = self.train(
-                step or self.as_written,
-                step_size=step_size,
-                steps=steps,
-                goal=beyond,
-                confined=False,
-                prepare=prepare,
-            )
+        for trace in self._each_step_size(step or self.as_written, goal=beyond, confined=False, prepare=prepare):
             self.least_of_proof = min(self.least_of_proof, trace.least)
             if trace.least < self.goal:
                 self.losses_of_proof = trace.losses
@@ -200,12 +160,23 @@ class LearningRun:
 
     # Training
 
+    def _each_step_size(self, step_of: Step, **how: Any) -> Iterator[Trace]:
+        """A trace for each step size of the profile, in turn; one that is on its way has the next one's steps too."""
+        sizes, steps = map(list, zip(*self.subject.settings.profile.learning, strict=True))
+        while steps:
+            own, further = steps.pop(0), steps[0] if steps else 0
+            trace = self.train(step_of, step_size=sizes.pop(0), steps=own, further=further, **how)
+            if trace.went_on:
+                steps.pop(0)
+            yield trace
+
     def train(
         self,
         step_of: Step,
         *,
         step_size: float,
         steps: int,
+        further: int = 0,
         goal: float = math.inf,
         confined: bool = True,
         prepare: Prepare | None = None,
@@ -215,7 +186,7 @@ class LearningRun:
         ``step_of(model)`` gives the scores and the loss. The goal is what the place of the outputs asks for, or
         ``goal`` where that is lower. ``confined`` scores are the model's own, which stop when they sit on their floor.
         ``prepare`` changes the fresh copy and says what trains; by default the parameters that require a gradient and
-        are not declared frozen.
+        are not declared frozen. A loss that will be there at its pace has ``further`` steps after ``steps``.
         """
         subject = self.subject
         trace = Trace(step_size)
@@ -226,9 +197,11 @@ class LearningRun:
         names = {id(p): name for name, p in model.named_parameters()}
         optimizer = plain(torch.optim.Adam)(parameters, lr=step_size) if parameters else None
         seed_everything(subject.seed("training"))
-        for step in range(steps + 1):
+        for step in range(steps + further + 1):
             made, loss = step_of(model)
             self._note(trace, made.detach(), float(loss.detach()), goal)
+            if step == steps and further and self._will_arrive(trace, goal, further):
+                trace.went_on, steps = True, steps + further
             subject.tell(f"training, step {step} of {steps}, loss {trace.losses[-1]:.4g}")
             if (
                 trace.reached
@@ -245,12 +218,18 @@ class LearningRun:
                 break
             optimizer.zero_grad()
             subject.backward(loss)
-            _note_gradients(trace, parameters, names)
+            trace.note_gradients(parameters, names)
             if not trace.gradient and step + 1 >= SILENT_STEPS:
                 break
             optimizer.step()
         trace.model = model if subject.spec.predict is not None else None
         return trace
+
+    def _will_arrive(self, trace: Trace, goal: float, further: int) -> bool:
+        """Whether the loss is below its goal after so many steps more, at the pace of its last quarter."""
+        quarter = max(1, len(trace.losses) // 4)
+        pace = (trace.losses[-1 - quarter] - trace.losses[-1]) / quarter
+        return pace > 0 and trace.losses[-1] - pace * further < min(goal, self._goal(trace.extent))
 
     def _keep_one_model(self) -> None:
         """Only the best trace's model is looked at, and not its gradients: each may be as large as all the rest."""
@@ -332,23 +311,6 @@ def _distinct(decided: Tensor) -> int:
     return len(decided.unique() if decided.ndim == 1 else decided.unique(dim=0))
 
 
-def curve(losses: list[float]) -> list[float]:
-    """The losses of a run as its evidence keeps them: thinned, to six digits."""
-    return [round(value, 6) for value in thinned(losses)]
-
-
 def learning_run(subject: Subject) -> LearningRun:
     """The run of this subject; trained once, read by every learning check."""
     return subject.remember("learning run", lambda: LearningRun(subject))
-
-
-def _note_gradients(trace: Trace, parameters: list[Tensor], names: dict[int, str]) -> None:
-    """Make sparse gradients dense, which Adam needs; note whose gradient is there, and whose is not zero."""
-    for p in parameters:
-        if p.grad is None:
-            continue
-        p.grad = p.grad.to_dense() if p.grad.is_sparse else p.grad
-        name = names.get(id(p), f"unregistered {id(p)}")
-        trace.connected.add(name)
-        if name not in trace.moved and bool(p.grad.count_nonzero()):
-            trace.moved.add(name)

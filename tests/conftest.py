@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,12 +31,15 @@ ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Import first what a run inside a run must not be the first to import, and so forget: torch goes in once only.
+    """Take Ctrl-C as ever. Import first what a run inside a run must not be the first to import, and so forget.
 
-    Its optimisers import torch._dynamo when they are first made. The controller of pytest-xdist runs no test.
+    That is torch, which goes in once only. Its optimisers import torch._dynamo when they are first made. The controller of pytest-xdist runs no test.
     """
     if config.getoption("tx", None) and not hasattr(config, "workerinput"):
         return
+    # A shell without job control starts what stands before a & with Ctrl-C ignored, and its children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("torch._dynamo", "pytest_logits.session"):
         importlib.import_module(name)
     check_registry.all_checks()

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from pytest_logits import learning
 from pytest_logits.guard import preserved_state
-from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, Trace, learning_run
+from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, learning_run
 from pytest_logits.model import make_spec
 from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.sparkline import thinned
 from pytest_logits.subject import Subject
+from pytest_logits.trace import Trace
 from tests.zoo import activations, normalised, sound
 
 BUDGET = PROFILES["standard"].learning
@@ -106,10 +107,47 @@ def test_a_squashed_model_sits_on_its_floor_and_stops_there(factory: Any):
     assert len(trace.losses) - 1 < BUDGET[0][1]
 
 
-def test_a_squashed_model_that_is_slow_gets_the_whole_budget():
+def test_a_squashed_model_that_is_slow_goes_on_to_its_floor():
     run = LearningRun(subject_of(lambda: normalised.SoftmaxFunction(100), num_classes=100))
-    assert spent(run)
+    (trace,) = run.traces
+    assert (trace.went_on, trace.reached) == (True, False)
+    assert len(trace.losses) - 1 < BUDGET[0][1] + BUDGET[1][1]
     assert run.holds("simplex")
+
+
+# With this share of its logits a linear layer takes 69 steps.
+SLOW = 0.15
+
+
+class Slow(nn.Linear):
+    """Its logits are so small a share of the layer's that the loss falls steadily, and slowly."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(10, 3)
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.share * super().forward(x)
+
+
+def test_a_loss_on_its_way_has_the_steps_of_the_next_step_size_too():
+    (trace,) = LearningRun(subject_of(lambda: Slow(SLOW))).traces
+    assert trace.went_on
+    assert trace.reached
+    assert BUDGET[0][1] < len(trace.losses) - 1 <= BUDGET[0][1] + BUDGET[1][1]
+
+
+def test_a_loss_too_slow_to_arrive_does_not_go_on():
+    run = LearningRun(subject_of(lambda: Slow(SLOW / 10)))
+    assert not any(trace.went_on for trace in run.traces)
+    assert spent(run)
+
+
+def test_a_loss_that_went_on_for_nothing_leaves_the_last_steps_to_the_next_step_size(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(LearningRun, "_will_arrive", lambda *_: True)
+    first, second = LearningRun(subject_of(lambda: Slow(SLOW / 10))).traces
+    assert (first.step_size, len(first.losses) - 1) == (BUDGET[0][0], BUDGET[0][1] + BUDGET[1][1])
+    assert (second.step_size, len(second.losses) - 1) == (BUDGET[1][0], BUDGET[2][1])
 
 
 @pytest.mark.parametrize(
@@ -258,8 +296,8 @@ def test_the_best_trace_has_the_lowest_finite_loss():
 def test_evidence_tells_all_traces():
     run = LearningRun(subject_of(lambda: normalised.SoftmaxFunction(100), num_classes=100))
     evidence = run.evidence()
-    assert evidence["step_sizes"] == [size for size, _ in BUDGET]
-    assert evidence["steps"] == [steps + 1 for _, steps in BUDGET]
+    assert evidence["step_sizes"] == [trace.step_size for trace in run.traces]
+    assert evidence["steps"] == [len(trace.losses) for trace in run.traces]
     assert evidence["classes_predicted"] == max(t.most_predicted for t in run.traces)
     assert evidence["lowest_loss"] == [t.least for t in run.traces]
     assert evidence["loss_curve"] == [round(value, 6) for value in thinned(run.best.losses)]

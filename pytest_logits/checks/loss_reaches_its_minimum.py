@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
-from pytest_logits.learning import LearningRun, curve, learning_run
+from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.regions import Region
 from pytest_logits.subject import BENT, Subject
+from pytest_logits.trace import curve
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "softmax outputs",

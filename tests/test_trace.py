@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from pytest_logits.trace import Trace, curve
+
+
+def test_the_least_loss_is_finite():
+    assert Trace(1.0, losses=[3.0, math.nan, 2.0, -math.inf]).least == 2.0
+    assert math.isnan(Trace(1.0, losses=[math.inf]).least)
+
+
+def test_a_gradient_of_zeros_connects_a_parameter_and_does_not_move_it():
+    parameters = {"moved": nn.Parameter(torch.ones(2)), "zero": nn.Parameter(torch.ones(2)), "none": nn.Parameter()}
+    parameters["moved"].grad = torch.tensor([0.0, 1.0])
+    parameters["zero"].grad = torch.zeros(2)
+    trace = Trace(1.0)
+    trace.note_gradients(list(parameters.values()), {id(p): name for name, p in parameters.items()})
+    assert (trace.connected, trace.moved) == ({"moved", "zero"}, {"moved"})
+    assert trace.gradient
+
+
+def test_a_sparse_gradient_is_made_dense():
+    embedding = nn.Embedding(5, 2, sparse=True)
+    embedding(torch.tensor([1])).sum().backward()
+    Trace(1.0).note_gradients([embedding.weight], {})
+    assert embedding.weight.grad is not None
+    assert not embedding.weight.grad.is_sparse
+
+
+def test_a_parameter_that_no_module_has_is_noted_as_such():
+    loose = nn.Parameter(torch.ones(1))
+    loose.grad = torch.ones(1)
+    trace = Trace(1.0)
+    trace.note_gradients([loose], {})
+    assert trace.moved == {f"unregistered {id(loose)}"}
+
+
+def test_a_curve_has_six_digits():
+    assert curve([1.23456789, 1.0]) == [1.234568, 1.0]
