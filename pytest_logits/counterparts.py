@@ -21,6 +21,7 @@ from pytest_logits.copies import evaluating
 from pytest_logits.doubled import STEPS, TRIED, Doubled, deadline, obstacle
 from pytest_logits.guard import seed_everything
 from pytest_logits.lockstep import FACTOR, KINDS, NOISE, TRAINING_BOUND, Course, Kind, Run, allowed, disturbed, together
+from pytest_logits.structures import repeats
 from pytest_logits.subject import Subject
 
 
@@ -137,7 +138,7 @@ class Counterparts:
             return f"the outputs have the shapes {shapes[0]} and {shapes[1]}"
         for subject, model in zip((self.left, self.right), self.pair(), strict=True):
             evaluating(model)
-            if not torch.equal(*(self.outputs(subject, model, purpose=str(i)).nan_to_num() for i in range(2))):
+            if not repeats(*(self.outputs(subject, model, purpose=str(i)) for i in range(2))):
                 return f"{subject.name} is random in eval mode"
         if self.halved and not self._heads_are_linear():
             return "the layer with two rows in one model and one in the other is no linear last layer"

@@ -181,8 +181,8 @@ def proof_text(proof: Mapping[str, Any]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 step``, ``2 steps``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """``1 step``, ``2 steps``; ``1 loss``, ``2 losses``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -14,6 +14,7 @@ import torch
 from pytest_logits.annotations import OTHER_PLUGIN, workflow_commands
 from pytest_logits.control_items import ControlItem, control_record, told
 from pytest_logits.items import LogitItem
+from pytest_logits.model import LossSpec
 from pytest_logits.report import escaped
 from pytest_logits.report_card import extra
 from pytest_logits.report_files import ReportFiles
@@ -48,6 +49,8 @@ class Records:
         self.controls: dict[str, dict[str, Any]] = {}
         # Why a failure was expected, by the id of its item.
         self.because: dict[str, str] = {}
+        # What is registered as a loss by itself, by the ids of its items up to the check.
+        self.losses: set[str] = set()
         # Where the model of each node id is registered.
         self.registered: dict[str, Place] = {}
 
@@ -78,6 +81,7 @@ class Records:
                 path, line, _ = item.reportinfo()
                 report.longrepr = (str(path), (line or 0) + 1, report.longrepr[2])
             report.logit_record = record  # type: ignore[attr-defined]
+            report.logit_loss = isinstance(item.spec, LossSpec)  # type: ignore[attr-defined]
             if self.config.getoption("htmlpath", None):
                 report.extras = [*getattr(report, "extras", ()), extra(record)]  # type: ignore[attr-defined]
         return report
@@ -88,6 +92,8 @@ class Records:
         record = getattr(report, "logit_record", None)
         if record is not None:
             self.records[report.nodeid] = record
+            if getattr(report, "logit_loss", False):
+                self.losses.add(report.nodeid.rpartition("::")[0])
             path, line, _ = report.location
             if line is not None:
                 self.registered[report.nodeid] = Place(Path(path).as_posix(), line + 1)

@@ -256,6 +256,7 @@ class LogitSession:
             groups={check.name: check.tags[0] for check in self.checks},
             unselected=len(self.known) - len(self.checks),
             because=found.because,
+            losses=found.losses,
             by_option=tuple(self._by_option.values()),
             block=self.expected.block(records),
         )

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 
+def repeats(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors hold the same numbers. NaN equals nothing, itself included, but is no sign of randomness."""
+    return torch.equal(first.nan_to_num(), second.nan_to_num())
+
+
 def find_logits(output: Any) -> Any:
     """The scores in an output: itself, ``.logits``, ``["logits"]``, the first of a tuple or of a dataclass."""
     if isinstance(output, Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,14 +84,15 @@ class Summary(NamedTuple):
     """What the summary tells of a run.
 
     ``groups`` are the selected checks in their order, each with its first tag, ``unselected`` the number of the others,
-    ``because`` the reasons of expected failures by item, ``by_option`` the models of ``--logit-model``, and ``block``
-    lines for pyproject.toml.
+    ``because`` the reasons of expected failures by item, ``losses`` the ids, up to the check, of losses by themselves,
+    ``by_option`` the models of ``--logit-model``, and ``block`` lines for pyproject.toml.
     """
 
     records: Sequence[Mapping[str, Any]]
     groups: Mapping[str, str]
     unselected: int
     because: Mapping[str, str]
+    losses: Collection[str]
     by_option: Sequence[ByOption]
     block: Sequence[str]
 
@@ -100,11 +101,13 @@ def tell(reporter: pytest.TerminalReporter, summary: Summary, *, width: int, eve
     """Write the counts, the table, what is advice or was not checked and why, and what can be copied."""
     records = summary.records
     reporter.section("logit checks")
-    models = {record["nodeid"].rpartition("::")[0] for record in records}
+    registered = {record["nodeid"].rpartition("::")[0] for record in records}
+    models, losses = registered - set(summary.losses), registered & set(summary.losses)
     counts = Counter(record["outcome"] for record in records)
     told = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.most_common())
-    _wrapped(reporter, f"{counted(len(models), 'model')}, {counted(len(records), 'check')}: {told}", width)
-    if models == {GENERATED_ID}:
+    kinds = [counted(len(ids), kind) for ids, kind in ((models, "model"), (losses, "loss")) if ids]
+    _wrapped(reporter, f"{', '.join(kinds)}, {counted(len(records), 'check')}: {told}", width)
+    if registered == {GENERATED_ID}:
         _wrapped(reporter, UNREGISTERED, width)
         _copied(reporter, REGISTER)
     reporter.line("")

@@ -33,7 +33,8 @@ ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
 def pytest_configure(config: pytest.Config) -> None:
     """Take Ctrl-C as ever. Import first what a run inside a run must not be the first to import, and so forget.
 
-    That is torch, which goes in once only. Its optimisers import torch._dynamo when they are first made. The controller of pytest-xdist runs no test.
+    That is torch, which goes in once only. Its optimisers import torch._dynamo when they are first made. The controller
+    of pytest-xdist runs no test.
     """
     if config.getoption("tx", None) and not hasattr(config, "workerinput"):
         return

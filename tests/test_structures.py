@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_logits.structures import called, find_logits, handed, index_rows, mapped, no_scores, replaced, tensors_in
+from pytest_logits.structures import (
+    called,
+    find_logits,
+    handed,
+    index_rows,
+    mapped,
+    no_scores,
+    repeats,
+    replaced,
+    tensors_in,
+)
 
 LIKE = torch.zeros(4, 3)
 NEW = torch.arange(6.0).view(2, 3)
@@ -208,3 +218,11 @@ def test_what_is_called_gets_the_graph_of_its_input():
     x = torch.ones(3, requires_grad=True)
     called(torch.sum, x).backward()
     assert x.grad is not None
+
+
+def test_what_repeats_is_the_same_numbers():
+    values = torch.tensor([1.0, torch.nan, torch.inf])
+    assert repeats(values, values.clone())
+    assert not repeats(values, torch.tensor([1.0, torch.nan, -torch.inf]))
+    assert not repeats(values, torch.tensor([1.1, torch.nan, torch.inf]))
+    assert not repeats(values, values[:2])

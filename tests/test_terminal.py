@@ -112,6 +112,16 @@ def test_one_model_that_raises(terminal: pytest.Pytester, snapshot: Any):
     assert run(terminal, ONE, "--tb=short") == snapshot
 
 
+def test_a_loss_by_itself_is_no_model(terminal: pytest.Pytester):
+    terminal.makeconftest(f"{NET}\npytest_logits.register_loss(torch.nn.functional.cross_entropy)\n")
+    told = run(terminal, "--logit-select=loss_stays_finite")
+    assert "1 model, 1 loss, 2 checks: 2 passed" in told
+    terminal.makeconftest(
+        "import pytest_logits\nimport torch\n\npytest_logits.register_loss(torch.nn.functional.cross_entropy)\n"
+    )
+    assert "\n1 loss, 1 check: 1 passed" in run(terminal, "--logit-select=loss_stays_finite")
+
+
 @pytest.fixture
 def many(terminal: pytest.Pytester, decides: Decides) -> pytest.Pytester:
     """14 models, of which two are worth saying something of."""

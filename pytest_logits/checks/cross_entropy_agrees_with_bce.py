@@ -61,7 +61,7 @@ def cross_entropy_agrees_with_bce(subject: Subject | LossSubject) -> Verdict:
     if subject.multilabel or not (two or one):
         runs = _training_runs(subject)
         return runs or not_applicable(
-            "the two losses meet at two logits of one example, or at a single one; this model has neither"
+            "the two losses meet at two logits of one example, or at a single one; here there is neither"
         )
     subject.require_targets()
     exact = equivalence.exact_reference(subject.loss_object, two_columns=two)

@@ -17,7 +17,7 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Location, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.locate import definition
-from pytest_logits.structures import index_rows
+from pytest_logits.structures import index_rows, repeats
 from pytest_logits.subject import Subject
 
 # A decision this far from any other, in logits, is the same at every threshold between .0001 and .9999.
@@ -126,7 +126,7 @@ def _compare(subject: Subject) -> Verdict:
         make = partial(_scattered, subject, amount, mirrored)
         model, inputs = make(), subject.inputs(SCAN_ROWS, f"predict {int(mirrored)}")
         logits = subject.scores(model, inputs, purpose="predict")
-        if not settings and bool((logits != subject.scores(model, inputs, purpose="predict again")).any()):
+        if not settings and not repeats(logits, subject.scores(model, inputs, purpose="predict again")):
             return not_applicable("evaluation is random, so a prediction may differ from another pass")
         found = seen.look(make, model, inputs, logits)
         if isinstance(found, Verdict):

@@ -99,3 +99,13 @@ class OneRowOverflows(sound.MLP):
 def test_rows_that_are_nan_do_not_hide_the_others():
     """NaN equals nothing: an evaluation that repeats itself is not random for it."""
     assert result_of(CHECK, lambda: OneRowOverflows(2)).outcome == "passed"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
+def test_a_scale_of_the_whole_batch_that_is_meant_so_is_advice():
+    def quantised() -> nn.Module:
+        return torch.ao.quantization.quantize_dynamic(sound.MLP(2), {nn.Linear}, dtype=torch.qint8)
+
+    result = result_of(CHECK, quantised)
+    assert (result.outcome, result.verdict.cause) == ("advice", "examples_leak_across_batch")
+    assert "'net.0' is quantised dynamically" in result.verdict.measured

@@ -141,3 +141,18 @@ def test_wrong_decisions_are_found_where_a_bias_decides_whole_batches(predict, s
     result = one_logit(predict, seed=seed)
     assert (result.outcome, result.verdict.cause) == ("failed", "prediction_disagrees_with_logits")
     assert result.passes.forward <= 40
+
+
+class OneRowOverflows(sound.OneLogit):
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return torch.where(torch.arange(len(x)).view(-1, *([1] * (scores.ndim - 1))) == 1, torch.nan, scores)
+
+
+def test_a_row_that_is_nan_is_no_sign_of_randomness():
+    predict = {"right": lambda model, x: (model(x) > 0).long(), "wrong": lambda model, x: (model(x) < 0).long()}
+    outcomes = {
+        name: result_of(CHECK, lambda: OneRowOverflows(True), task="binary", predict=decide).outcome
+        for name, decide in predict.items()
+    }
+    assert outcomes == {"right": "passed", "wrong": "failed"}
