@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -106,8 +107,10 @@ def _cause(loss: LossFunction, scores: list[Tensor], labels: Tensor, form: Form)
                 return cause
             if _is_focal(stacked, activation(stacked), labels, values, spread, parts) and _has_floor(lead, width):
                 return cause
-    if any(misfit(lambda z, c=c: z.clamp(-c, c)) < OFF and _has_floor(2 * c, width) for c in CLAMPS):  # type: ignore[misc]
-        return "bounded_logits"
+    for bound in (bound for bound in CLAMPS if _has_floor(2 * bound, width)):
+        clamped = partial(torch.clamp, min=-bound, max=bound)
+        if misfit(clamped) < OFF or _is_focal(stacked, clamped(stacked), labels, values, spread, parts):
+            return "bounded_logits"
     return _without_log(stacked, labels, values, spread, form)
 
 

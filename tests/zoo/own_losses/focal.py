@@ -28,6 +28,12 @@ def of_the_mean(logits: Tensor, targets: Tensor) -> Tensor:
     return ((1 - pt) ** 2 * ce).mean()
 
 
+def of_clamped_scores(logits: Tensor, targets: Tensor) -> Tensor:
+    ce = F.cross_entropy(logits.clamp(-1, 1), targets, reduction="none")  # FAULT
+    pt = torch.exp(-ce)
+    return ((1 - pt) ** 2 * ce).mean()
+
+
 def weighted_by_p(logits: Tensor, targets: Tensor) -> Tensor:
     ce = F.cross_entropy(logits, targets, reduction="none")
     pt = torch.exp(-ce)
@@ -179,6 +185,7 @@ SOUND = (FROM_CE, WITH_ALPHA, SIGMOID, ONE_HOT, ASYMMETRIC)
 def _rows() -> Iterator[tuple[SoundLoss, str, str, str, Loss]]:
     reduction, backwards = "wrong_reduction", "loss_rewards_mistakes"
     yield FROM_CE, "FocalOfTheMean", "cross entropy already averaged", reduction, of_the_mean
+    yield FROM_CE, "FocalOfClampedScores", "scores clamped to [-1, 1]", "bounded_logits", of_clamped_scores
     yield FROM_CE, "FocalWeightedByP", "pt for 1 - pt", backwards, weighted_by_p
     yield (
         WITH_ALPHA,
