@@ -233,7 +233,8 @@ def confirmed_region(extent: Extent) -> Region:
     if extent.holds("unit") and fills_unit and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):
         return "unit"
     bound = extent.bound
-    if extent.low < 0 and extent.piles_at(-bound, bound, width=PILE_WIDTH * bound):
+    # Scores that overflow are not confined, and every number is within a share of infinity of it.
+    if math.isfinite(bound) and extent.low < 0 and extent.piles_at(-bound, bound, width=PILE_WIDTH * bound):
         return "symmetric" if extent.holds("symmetric") else "bounded"
     return "nonnegative" if _is_clipped(extent) else "free"
 

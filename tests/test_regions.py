@@ -358,3 +358,13 @@ def test_a_floor_is_material_where_it_hides_a_share_of_the_loss(
 @pytest.mark.parametrize("numbers", [(math.nan, 0.0, 1.0), (1.0, math.nan, 1.0), (0.5, 0.0, math.nan)])
 def test_a_floor_that_is_not_known_is_not_material(numbers: tuple[float, float, float]):
     assert not is_material(*numbers)
+
+
+def test_scores_that_overflow_are_confined_to_nothing():
+    """Every number is within a share of infinity of it, and so no number is near it."""
+    extent = Extent()
+    for scale in (1.0, 10.0, 100.0, 1000.0):
+        scores = scale * torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
+        scores[0, 0] = math.inf
+        extent.add(scores, keep=True)
+    assert confirmed_region(extent) == "free"

@@ -20,7 +20,7 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
-# Settings in which all rows are tied, as a clamp ties them, tell nothing; more than these are not looked at.
+# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing; more than these are not looked at.
 MOST_SETTINGS = 40
 # Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
 HARD = 10.0
@@ -47,8 +47,12 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     shape = subject.sample_logits.shape
     if subject.multilabel or len(shape) < 2 or shape[1] < 2:
         return not_applicable("only scores of several classes, of which one is chosen, are looked at")
+    if not subject.has_parameters:
+        return not_applicable("the model has no parameters to draw, and one setting says nothing of others")
     classes = shape[1]
     settings = [_scores(subject, variant) for variant in range(SETTINGS)]
+    while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
+        settings.append(_scores(subject, len(settings)))
     scores = torch.cat(settings)
     if len(scores) == 0:
         return inconclusive("no row of the scores is without NaN; see outputs_stay_finite")

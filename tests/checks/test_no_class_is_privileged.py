@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.checks.no_class_is_privileged import _never_lower
+from pytest_logits.checks.no_class_is_privileged import SETTINGS, _never_lower
 from tests.checks.planted import found, result_of
 from tests.zoo import sound
 
@@ -250,6 +251,32 @@ def test_where_no_class_is_chosen_of_several_there_is_nothing_to_look_at(outputs
 
 def test_scores_that_are_never_a_number_decide_nothing():
     assert judge(lambda z: z * torch.nan).outcome == "inconclusive"
+
+
+def test_settings_that_overflow_are_drawn_again():
+    made = itertools.count()
+
+    class Overflows(sound.MLP):
+        def __init__(self) -> None:
+            super().__init__(3)
+            self.number = next(made)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * (1.0 if self.number % 20 == 19 else torch.nan)
+
+    result = result_of(CHECK, Overflows, num_classes=3)
+    assert result.outcome == "passed"
+    assert result.passes.forward > SETTINGS
+
+
+def test_where_no_parameters_are_drawn_nothing_is_said_of_other_settings():
+    class Fixed(nn.Module):
+        """A model fitted elsewhere, whose weights are no parameters."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 1000 * x[:, :3] + torch.tensor([0.0, 1e5, 0.0])
+
+    assert result_of(CHECK, Fixed, num_classes=3).outcome == "not_applicable"
 
 
 @pytest.mark.parametrize("rows", [1, 5, 8, 40])
