@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pytest_logits.check_registry import check
 from pytest_logits.checks.predictions_match_logits import sure
 from pytest_logits.copies import DoesNotApply
-from pytest_logits.finding import Verdict, counted, inconclusive, passed
+from pytest_logits.finding import Verdict, counted, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.subject import BENT, Subject
@@ -27,7 +27,8 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     It fails where one class is all that can come out: the decision is the same by construction (one column, or
     sigmoid outputs held against the threshold of logits), the outputs are the same for every input, or ``predict=``
     gives one class where the logits give the right ones with confidence. A model that still predicts one class after
-    the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly.
+    the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly. Where nothing
+    trains, which other checks report, the predictions are those of the initial weights, and nothing is said of them.
 
     Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, softmax_before_bce_with_logits,
     output_ignores_input, bounded_logits, prediction_disagrees_with_logits.
@@ -48,12 +49,8 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
         # A row of decisions is a map of classes, or a set of labels: more of them than patterns may come out.
         predicted = f"{counted(most, 'different prediction')} for {counted(run.batch.prototypes, 'pattern')}"
     measured = f"{predicted}, accuracy {run.best.accuracy:.2f}"
-    if most > 1:
-        if subject.spec.predict is not None:
-            return _judge_predict(subject, run, measured)
-        return passed(measured, evidence=evidence)
     bernoulli = subject.nature.takes == "logits" and subject.nature.form == "bernoulli"
-    if subject.region in ("unit", "simplex") and bernoulli:
+    if most == 1 and subject.region in ("unit", "simplex") and bernoulli:
         squash = "sigmoid" if subject.region == "unit" else "softmax"
         return Verdict(
             outcome="failed",
@@ -64,7 +61,7 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             counterexample={"batch_size": len(run.labels), "predicted": "class 1 for every row"},
             evidence=evidence,
         )
-    if run.ignores_input:
+    if most == 1 and run.ignores_input:
         clipped = subject.region == "nonnegative"
         return Verdict(
             outcome="failed",
@@ -75,6 +72,12 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             counterexample={"batch_size": len(run.labels)},
             evidence=evidence,
         )
+    if not any(trace.gradient for trace in run.traces):
+        return not_applicable("nothing trains, so the predictions are those of the initial weights")
+    if most > 1:
+        if subject.spec.predict is not None:
+            return _judge_predict(subject, run, measured)
+        return passed(measured, evidence=evidence)
     return inconclusive(measured, expected="at least 2 classes", evidence=evidence)
 
 

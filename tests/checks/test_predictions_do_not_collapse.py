@@ -94,3 +94,13 @@ def test_constant_inputs_of_the_users_own_are_not_the_models_fault():
 def test_rows_of_several_decisions_are_counted_as_such(model, arguments):
     measured = result_of(CHECK, model, **arguments).verdict.measured
     assert re.match(r"\d+ different predictions for \d+ patterns, accuracy", measured)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_a_model_in_which_nothing_trains_nothing_is_said(seed: int):
+    """Whether its initial weights give one class or two is chance."""
+
+    def frozen() -> nn.Module:
+        return sound.MLP(2).requires_grad_(False)
+
+    assert result_of(CHECK, frozen, seed=seed).outcome == "not_applicable"
