@@ -23,8 +23,10 @@ from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, SCATTER, Subject
 
 # Where scattered parameters overflow, as in deep models without normalisation, three finite settings are looked at;
-# scores beyond 1 are then no softmax, sigmoid or tanh.
+# scores beyond 1 are then no softmax, sigmoid or tanh. Rows that sum to 1, and scores that pile up at 0 and 1, do not
+# happen by chance: two settings are enough.
 ENOUGH = 3 * SCAN_ROWS
+CONFINED_ENOUGH = 2 * SCAN_ROWS
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
@@ -66,7 +68,7 @@ def outputs_are_logits(subject: Subject) -> Verdict:
         return not_applicable(f"{subject.loss_name} takes neither logits nor probabilities that the suite knows of")
     if subject.has_single_column:
         return _single_column(subject)
-    if subject.scan.rows <= subject.scan.dropped and not _grows(subject):
+    if subject.scan.rows <= subject.scan.dropped and not _is_told(subject):
         return inconclusive(f"{subject.scan.dropped} rows of the outputs are not finite, {subject.scan.rows} are")
     if subject.region == "wrong_simplex":
         return _wrong_axis(subject)
@@ -77,11 +79,14 @@ def outputs_are_logits(subject: Subject) -> Verdict:
     return _judge_normalised(subject, evidence)
 
 
-def _grows(subject: Subject) -> bool:
-    """Whether enough of the scan is finite to say that scores for a loss on logits are not confined."""
-    scan = subject.scan
-    free = subject.nature.takes == "logits" and subject.region == "free"
-    return free and scan.rows >= ENOUGH and scan.bound > 1
+def _is_told(subject: Subject) -> bool:
+    """Whether enough of the scan is finite to say that scores for a loss on logits are confined, or are not."""
+    scan, region = subject.scan, subject.region
+    if subject.nature.takes != "logits":
+        return False
+    if region == "free":
+        return scan.rows >= ENOUGH and scan.bound > 1
+    return region in ("simplex", "unit") and scan.rows >= CONFINED_ENOUGH
 
 
 def _inside_the_loss(subject: Subject) -> Verdict | None:
