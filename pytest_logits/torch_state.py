@@ -124,7 +124,9 @@ def _dispatch_modes() -> list[Any]:
 
 
 def _restore_dispatch_modes(before: list[Any]) -> None:
-    for _ in range(len(_dispatch_modes()) - len(before)):
+    # Held until they are popped: torch frees a mode that nobody else holds, and then returns it.
+    found = _dispatch_modes()
+    for _ in found[len(before) :]:
         _python_dispatch._pop_mode()
 
 
