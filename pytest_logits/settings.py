@@ -64,7 +64,7 @@ PROFILES: Mapping[str, Profile] = {
             name="standard",
             examples=60,
             classifiers=5,
-            learning=((1e-2, 40), (1e-3, 70), (1e-4, 40)),
+            learning=((1e-2, 40), (1e-3, 70), (1e-4, 38)),
             budget=Budget(
                 exact=Passes(forward=40, backward=4),
                 usual=Passes(forward=60, backward=40),

@@ -279,6 +279,8 @@ def closed(model: Any, optimizer: Any, x: Any, y: Any) -> None:
     optimizer.step(closure)
 
 
+# torch 2.8 warns so of its own LBFGS.
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True to a scalar:UserWarning")
 @pytest.mark.parametrize("optimizer", [lambda m: torch.optim.LBFGS(m.parameters(), lr=0.5, max_iter=3), sgd, adam])
 def test_an_optimizer_may_take_a_closure(optimizer: Any):
     assert judge(optimizer=optimizer, train_step=closed).outcome == "passed"
