@@ -36,8 +36,6 @@ from pytest_logits.subject import Subject
 OURS = str(Path(__file__).parent)
 TORCH = str(Path(torch.__file__).parent)
 LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
-# A ReLU on one logit is on for all rows of a batch in some settings, and hardly ever in so many.
-POOLED_SETTINGS = 8
 
 
 @dataclass(frozen=True)
@@ -146,32 +144,6 @@ def activation_place(subject: Subject, *, amount: float) -> Location | None:
             note += f", made at {Path(born[0]).name}:{born[1]}"
     place = operation.place or born
     return None if place is None else at(*place, note=note)
-
-
-def pooled_from(subject: Subject) -> int:
-    """How many numbers, none of them negative, each score is pooled from by the operation that makes the scores.
-
-    1 where that operation takes no more numbers than it gives, as an activation does, or takes negative ones. An
-    activation that changes nothing in one setting of the parameters cannot be told from what feeds it, so the least of
-    several is taken.
-    """
-    least = _pooled_from(subject, evaluating(subject.fresh()))
-    for variant in range(1, POOLED_SETTINGS):
-        if least > 1:
-            least = min(least, _pooled_from(subject, evaluating(subject.scattered(1.0, variant))))
-    return least
-
-
-def _pooled_from(subject: Subject, model: nn.Module) -> int:
-    seed_everything(subject.seed("locate"))
-    inputs = subject.inputs(SCAN_ROWS, "scan")
-    with torch.no_grad():
-        final, operations = record(lambda: subject.logits_of(model, inputs), size=subject.sample_logits.numel())
-    operation = producer(operations, final)
-    source = operation.source if operation is not None else None
-    if source is None or bool((source < 0).any()):
-        return 1
-    return max(1, int(source.numel()) // int(final.numel()))
 
 
 def reshape_place(subject: Subject, count: int) -> Location | None:

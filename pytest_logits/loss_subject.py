@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -333,21 +333,6 @@ class LossSubject:
         except SubjectError:
             taken = False
         return torch.float64 if taken else self.dtype
-
-
-T = TypeVar("T")
-_judged: dict[Any, Any] = {}
-
-
-def judged_once(loss: LossSubject, what: str, judge: Callable[[LossSubject], T]) -> T:
-    """``judge(loss)``. A loss of torch's that is named is judged once for all models with such scores."""
-    if not isinstance(loss.loss_object, str) or callable(loss.encoding) or loss.is_of_output:
-        return judge(loss)
-    key = (what, loss.loss_object, loss.trailing, loss.dtype, loss.encoding, loss.task, loss.reduction, loss.settings)
-    if key not in _judged:
-        _judged[key] = judge(loss)
-    judged: T = _judged[key]
-    return judged
 
 
 def as_loss(subject: Subject | LossSubject) -> LossSubject:

@@ -16,10 +16,11 @@ from pytest_logits import equivalence, lockstep
 from pytest_logits.check_registry import check
 from pytest_logits.doubled import runs_of_both_losses
 from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_examples import beside_reference
 from pytest_logits.loss_screen import drawn, is_screened
-from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
+from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.regions import MATERIAL
 from pytest_logits.search import smallest
 from pytest_logits.strategies.labels import labels as label_strategy

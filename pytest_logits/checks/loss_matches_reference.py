@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import JOINED, Claim, claim_of
 from pytest_logits.loss_examples import example
@@ -15,7 +16,7 @@ from pytest_logits.loss_ignored import ignored_label
 from pytest_logits.loss_probes import Probes
 from pytest_logits.loss_properties import fault_of_any, fault_of_rows, fault_of_unrecognised, told
 from pytest_logits.loss_reference import held
-from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
+from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.losses import known_nature
 from pytest_logits.subject import Subject
 

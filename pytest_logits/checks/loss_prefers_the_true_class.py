@@ -14,12 +14,13 @@ from torch import Tensor
 from pytest_logits.allowances import LARGEST_SCORE, SHARES, apart
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
 from pytest_logits.loss_screen import drawn, is_screened
-from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
+from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.loss_weights import jumps_with_prediction, of_scores
 from pytest_logits.losses import known_nature
 from pytest_logits.search import smallest

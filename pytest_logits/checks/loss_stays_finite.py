@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
+from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import at, loss_place, record
-from pytest_logits.loss_subject import LossSubject, as_loss, judged_once
+from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.losses import encode_targets, known_nature
 from pytest_logits.stability import (
     LARGEST_MARGIN,

@@ -15,8 +15,9 @@ from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Proof, Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.histogram import histogram
 from pytest_logits.inside import FITTED, HELD_OUT, activation_inside
-from pytest_logits.locate import activation_place, loss_place, pooled_from
+from pytest_logits.locate import activation_place, loss_place
 from pytest_logits.losses import Form, known_nature
+from pytest_logits.pooled import pooled_from
 from pytest_logits.regions import Extent, Region
 from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes

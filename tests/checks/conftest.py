@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_logits import loss_subject
+from pytest_logits import judged_once
 
 
 @pytest.fixture(autouse=True)
 def nothing_judged_before() -> Iterator[None]:
     """Tests plant faults in what torch's losses are held against, so no verdict is taken over from another test."""
-    loss_subject._judged.clear()
+    judged_once._judged.clear()
     yield
-    loss_subject._judged.clear()
+    judged_once._judged.clear()
