@@ -116,6 +116,8 @@ def run(
     workers = request.param == "two workers"
     command = [sys.executable, "-B", "-m", "pytest", *OPTIONS, *DESELECTED, *(["-n2"] if workers else [])]
     environment = {**clean_environment, "HOSTILE": "survived deadly" if workers else "survived"}
+    # A worker is not given the -B.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
