@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import pytest_logits
 from benchmarks import pairs, peers
-from pytest_logits import loss_subject
+from pytest_logits import judged_once
 
 ROOT = Path(__file__).parent.parent
 CLASSES = 10
@@ -160,7 +160,7 @@ def check(kind: type[Any]) -> pytest_logits.Report:
 
 def forget() -> None:
     """Let the next model be the first whose loss is looked at."""
-    loss_subject._judged.clear()
+    judged_once._judged.clear()
 
 
 def of_passes(kind: type[Any], rounds: int) -> list[str]:
