@@ -9,7 +9,7 @@ from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.structures import tensors_in
 from pytest_logits.subject import BENT, Subject
 
-# A ReLU on one logit is off for every input in half of the settings; the last six are other draws of the same noise.
+# A ReLU on one logit may be off for every input in several settings; the last six are other draws of the same noise.
 SETTINGS = ((0.0, 0), (1.0, 0), *((BENT, variant) for variant in range(6)))
 
 
