@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_logits.copies import evaluating
+from pytest_logits.copies import DoesNotApply, evaluating
 from pytest_logits.descent import plain
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
@@ -23,6 +23,7 @@ from pytest_logits.locate import producer, record
 from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, Subject
+from pytest_logits.target_faults import out_of_range
 from pytest_logits.trace import Trace, curve
 
 # Below this share of a floor, outputs behind it are excluded: nothing confined gets below the floor itself.
@@ -35,6 +36,8 @@ BELOW = 0.01
 ARRIVED = 0.02
 # A proof goes on until it is this share of the way to the goal, so that it does not rest on a hair's breadth.
 PROOF = 0.5
+# A loss that has fallen at every step goes on with steps so much larger, half the way to the next power of ten.
+FASTER = 3.0
 # Steps with no gradient anywhere before a run gives up; dropout may silence one.
 SILENT_STEPS = 3
 
@@ -53,6 +56,7 @@ class LearningRun:
         self.subject = subject
         self.batch = subject.separable_batch()
         self.stakes = Stakes.of(subject, self.batch.labels)
+        self._require_minimum()
         self.labels = self.stakes.labels
         self.floors = self._floors()
         self.traces: list[Trace] = []
@@ -64,6 +68,14 @@ class LearningRun:
             self._keep_one_model()
             if trace.reached or trace.cut or not trace.gradient or self._sits_on_floor(trace):
                 break
+
+    def _require_minimum(self) -> None:
+        """Say that nothing is learnt where targets out of range leave the loss no minimum."""
+        with torch.no_grad():
+            targets = self.subject.targets(self.stakes.labels, self.stakes.like)
+            found = out_of_range(self.subject, self.stakes.like, targets)
+        if found is not None:
+            raise DoesNotApply(f"{found.measured}, so it has no minimum; see targets_fit_loss")
 
     # What the checks read
 
@@ -84,7 +96,16 @@ class LearningRun:
 
     def fallen(self, first: float) -> float:
         """What a loss that starts at ``first`` must get below to have fallen."""
-        return first - FALL * max(first - self.stakes.least, 0.0)
+        return first - FALL * max(first - self.within_reach, 0.0)
+
+    @property
+    def within_reach(self) -> float:
+        """The least loss that the outputs leave it: the floor of their activation where that is known and costs much.
+
+        A loss behind an activation falls all the same, and by how much is not to be held against what it cannot reach.
+        """
+        floor = self.floors.get(self.subject.region) if self.subject.nature.takes == "logits" else None
+        return floor if floor is not None and self.stakes.is_material(floor) else self.stakes.least
 
     @property
     def impossible(self) -> float:
@@ -200,8 +221,11 @@ class LearningRun:
         for step in range(steps + further + 1):
             made, loss = step_of(model)
             self._note(trace, made.detach(), float(loss.detach()), goal)
-            if step == steps and further and self._will_arrive(trace, goal, further):
-                trace.went_on, steps = True, steps + further
+            if step == steps and further and optimizer is not None:
+                pace = FASTER if trace.falls_steadily else 1.0
+                if self._will_arrive(trace, goal, further * pace):
+                    trace.went_on, steps, further = True, steps + further, 0
+                    optimizer.param_groups[0]["lr"] = step_size * pace
             subject.tell(f"training, step {step} of {steps}, loss {trace.losses[-1]:.4g}")
             if (
                 trace.reached
@@ -225,8 +249,8 @@ class LearningRun:
         trace.model = model if subject.spec.predict is not None else None
         return trace
 
-    def _will_arrive(self, trace: Trace, goal: float, further: int) -> bool:
-        """Whether the loss is below its goal after so many steps more, at the pace of its last quarter."""
+    def _will_arrive(self, trace: Trace, goal: float, further: float) -> bool:
+        """Whether the loss is below its goal after so many steps more of one size, at the pace of its last quarter."""
         quarter = max(1, len(trace.losses) // 4)
         pace = (trace.losses[-1 - quarter] - trace.losses[-1]) / quarter
         return pace > 0 and trace.losses[-1] - pace * further < min(goal, self._goal(trace.extent))
@@ -245,8 +269,8 @@ class LearningRun:
         trace.most_predicted = max(trace.most_predicted, _distinct(decided))
         trace.extent.add(scores)
         trace.rows_differ = trace.rows_differ or bool((scores != scores[:1]).any())
-        low = loss < min(goal, self._goal(trace.extent))
-        trace.reached |= low and trace.most_predicted > 1 and loss < self.fallen(trace.losses[0])
+        low = trace.least < min(goal, self._goal(trace.extent), self.fallen(trace.losses[0]))
+        trace.reached |= low and trace.most_predicted > 1
 
     def as_written(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """The model's logits on the separable batch, and the user's loss of what it returned."""

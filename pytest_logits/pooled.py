@@ -11,8 +11,19 @@ from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
 from pytest_logits.subject import Subject
 
+LUCK = "the outputs are clipped at 0, so what training makes of them is a matter of the draw, see outputs_are_logits"
+
 # A ReLU on one logit is on for all rows of a batch in some settings, and hardly ever in so many.
 POOLED_SETTINGS = 8
+
+
+def is_clipped(subject: Subject) -> bool:
+    """Whether the scores that a loss takes as logits are clipped at 0 one by one, which outputs_are_logits reports.
+
+    A class that is clipped for every row gets no gradient. Whether one is, at the first weights or on the way, is a
+    matter of the draw, and so is all that training makes of such scores.
+    """
+    return subject.nature.takes == "logits" and subject.region == "nonnegative" and pooled_from(subject) == 1
 
 
 def pooled_from(subject: Subject) -> int:
@@ -22,6 +33,10 @@ def pooled_from(subject: Subject) -> int:
     activation that changes nothing in one setting of the parameters cannot be told from what feeds it, so the least of
     several is taken.
     """
+    return subject.remember("pooled from", lambda: _least_pooled(subject))
+
+
+def _least_pooled(subject: Subject) -> int:
     least = _pooled_from(subject, evaluating(subject.fresh()))
     for variant in range(1, POOLED_SETTINGS):
         if least > 1:

@@ -48,13 +48,14 @@ class _Rows:
 class Fit:
     """What is left of the step's gradient after its best multiples of another are taken off, and their signs.
 
-    ``spread`` is how far the logits of rows with one target lie apart.
+    ``spread`` is how far the logits of rows with one target lie apart, ``weights`` the multiple for each target.
     """
 
     left: float
     positive: bool
     negative: bool
     spread: float
+    weights: tuple[float, ...]
 
 
 def is_reversed(subject: Subject, pulled: Iterable[Pulled]) -> bool:
@@ -69,6 +70,15 @@ def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     seen = _with_gradient(pulled)
     fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
     return all(f is not None and f.positive and f.left < exact for f, exact in fits)
+
+
+def weighs_classes(subject: Subject, pulled: Iterable[Pulled]) -> bool:
+    """Whether every gradient seen is the registered loss's but for a weight per target, and the weights differ."""
+    seen = _with_gradient(pulled)
+    fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
+    follow = all(f is not None and f.positive and f.left < exact for f, exact in fits)
+    uneven = [f is not None and max(f.weights) > (1 + APART * exact) * min(f.weights) for f, exact in fits]
+    return follow and any(uneven)
 
 
 def activation_in_step(subject: Subject, own: OwnTraining) -> Region | None:
@@ -205,6 +215,7 @@ def _fit(subject: Subject, pulled: Pulled, gradient: Gradient) -> Fit | None:
     if margins.shape[1] > 1:
         margins = margins - margins[:, :1]
     left, positive, negative, spread = 0.0, True, True, 0.0
+    weights: list[float] = []
     for target in seen.targets.unique():
         mine = seen.targets == target
         u, c = seen.values[mine].double(), wanted.values[mine].double()
@@ -214,7 +225,8 @@ def _fit(subject: Subject, pulled: Pulled, gradient: Gradient) -> Fit | None:
         spread = max(spread, float((margins[mine].amax(dim=0) - margins[mine].amin(dim=0)).max()))
         left = max(left, float((u - factor * c).norm() / u.norm()))
         positive, negative = positive and factor > 0, negative and factor < 0
-    return Fit(left, positive, negative, spread)
+        weights.append(factor)
+    return Fit(left, positive, negative, spread, tuple(weights))
 
 
 def _rows(subject: Subject, gradient: Tensor, targets: Any) -> _Rows | None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from pytest_logits.regions import Extent
 from pytest_logits.sparkline import thinned
+
+# A rise at one step, as a share of the way that the loss has come, which small steps downhill do not make.
+NOISE = 0.25
 
 
 @dataclass
@@ -39,8 +43,19 @@ class Trace:
 
     @property
     def least(self) -> float:
-        """The lowest finite loss."""
-        return min((value for value in self.losses if math.isfinite(value)), default=math.nan)
+        """The lowest finite loss; of a noisy run, the lowest that two steps in a row were at or below.
+
+        One step of a noisy run below its goal is luck.
+        """
+        finite = [value for value in self.losses if math.isfinite(value)]
+        if len(finite) > 2 and _is_noisy(finite):
+            finite = [max(pair) for pair in pairwise(finite)]
+        return min(finite, default=math.nan)
+
+    @property
+    def falls_steadily(self) -> bool:
+        """Whether the loss has fallen at every step, which steps that are too large do not make."""
+        return all(later < earlier for earlier, later in pairwise(self.losses))
 
     def note_gradients(self, parameters: list[Tensor], names: dict[int, str]) -> None:
         """Make sparse gradients dense, which Adam needs; note whose gradient is there, and whose is not zero."""
@@ -52,6 +67,12 @@ class Trace:
             self.connected.add(name)
             if name not in self.moved and bool(p.grad.count_nonzero()):
                 self.moved.add(name)
+
+
+def _is_noisy(losses: list[float]) -> bool:
+    """Whether the loss rises at a step by a quarter of the way from the first to the lowest, or by more."""
+    rise = NOISE * (losses[0] - min(losses))
+    return any(later - earlier > rise for earlier, later in pairwise(losses))
 
 
 def curve(losses: list[float]) -> list[float]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pytest_logits import learning
 from pytest_logits.guard import preserved_state
-from pytest_logits.learning import ARRIVED, FALL, GOAL, SILENT_STEPS, LearningRun, learning_run
+from pytest_logits.learning import ARRIVED, FALL, FASTER, GOAL, SILENT_STEPS, LearningRun, learning_run
 from pytest_logits.model import make_spec
 from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.sparkline import thinned
@@ -135,6 +136,21 @@ def test_a_loss_on_its_way_has_the_steps_of_the_next_step_size_too():
     assert trace.went_on
     assert trace.reached
     assert BUDGET[0][1] < len(trace.losses) - 1 <= BUDGET[0][1] + BUDGET[1][1]
+
+
+def test_a_loss_that_has_fallen_at_every_step_goes_on_in_larger_ones(monkeypatch: pytest.MonkeyPatch):
+    sizes: list[float] = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, closure: Any = None) -> Any:
+            sizes.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Adam", Watched)
+    LearningRun(subject_of(lambda: Slow(SLOW)))
+    own = BUDGET[0][1]
+    assert sizes == [BUDGET[0][0]] * own + [FASTER * BUDGET[0][0]] * (len(sizes) - own)
+    assert len(sizes) > own
 
 
 def test_a_loss_too_slow_to_arrive_does_not_go_on():

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from pytest_logits.model import make_spec
-from pytest_logits.pooled import POOLED_SETTINGS, pooled_from
+from pytest_logits.pooled import POOLED_SETTINGS, is_clipped, pooled_from
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
 from tests.zoo import sound
@@ -49,3 +50,25 @@ def test_a_relu_that_changes_nothing_as_initialised_is_seen_in_another_setting()
     least, passes = pooled(Clipped, (10,))
     assert least == 1
     assert 1 < passes <= POOLED_SETTINGS
+
+
+class Clipped(sound.MLP):
+    """ReLU on the scores."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu()
+
+
+@pytest.mark.parametrize(
+    ("factory", "shape", "clipped"),
+    [
+        (lambda: Clipped(3), (10,), True),
+        (lambda: sound.MLP(3), (10,), False),
+        (lambda: sound.NetworkInNetwork(3), (3, 4, 4), False),
+    ],
+    ids=["clipped", "free", "pooled"],
+)
+def test_scores_are_clipped_one_by_one(factory, shape: tuple[int, ...], clipped: bool):
+    arguments = {"name": "net", "num_classes": 3, "input_shape": shape}
+    spec = make_spec(factory, file=Path(__file__), line=1, arguments=arguments)
+    assert is_clipped(Subject(spec, Settings())) == clipped

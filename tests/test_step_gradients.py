@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from pytest_logits.guard import preserved_state
+from pytest_logits.model import make_spec
+from pytest_logits.own_training import OwnTraining
+from pytest_logits.settings import Settings
+from pytest_logits.step_gradients import weighs_classes
+from pytest_logits.subject import Subject
 from tests.checks.planted import found, result_of
 from tests.zoo import sound
 
@@ -47,3 +56,34 @@ def outcome(train_step: object, seed: int) -> tuple[str, str | None]:
 def test_softmax_of_two_close_logits_is_told_from_a_temperature(seed: int):
     assert outcome(softmax_first, seed) == ("failed", "softmax_before_cross_entropy")
     assert outcome(lukewarm, seed) == ("passed", None)
+
+
+def weighted(model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    """The rare class counts nine times as much: the loss without weights rises where the rare class gains."""
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y, weight=torch.tensor([1.0, 9.0, 9.0]))
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def plain(model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = 2 * F.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+@pytest.mark.parametrize(("train_step", "weighs"), [(weighted, True), (plain, False), (softmax_first, False)])
+def test_weights_for_classes_are_seen_in_the_gradients(train_step: object, weighs: bool):
+    arguments = {
+        "name": "net",
+        "num_classes": 3,
+        "input_shape": (10,),
+        "train_step": train_step,
+        "optimizer": optimizer,
+    }
+    subject = Subject(make_spec(lambda: sound.MLP(3), file=Path(__file__), line=1, arguments=arguments), Settings())
+    with preserved_state():
+        assert weighs_classes(subject, OwnTraining(subject).run(2).pulled) == weighs

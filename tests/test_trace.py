@@ -13,6 +13,20 @@ def test_the_least_loss_is_finite():
     assert math.isnan(Trace(1.0, losses=[math.inf]).least)
 
 
+def test_one_step_of_a_noisy_run_is_luck_and_two_in_a_row_are_not():
+    assert Trace(1.0, losses=[2.0, 1.0, 1.5, 0.5, 1.9]).least == 1.5
+    assert Trace(1.0, losses=[2.0, 1.0, 1.5, 0.5, 0.6]).least == 0.6
+
+
+def test_a_small_rise_is_no_noise():
+    assert Trace(1.0, losses=[2.0, 1.0, 1.2, 1.1]).least == 1.0
+
+
+def test_a_run_falls_steadily_where_every_loss_is_below_the_one_before():
+    assert Trace(1.0, losses=[3.0, 2.0, 1.0]).falls_steadily
+    assert not Trace(1.0, losses=[3.0, 1.0, 1.0]).falls_steadily
+
+
 def test_a_gradient_of_zeros_connects_a_parameter_and_does_not_move_it():
     parameters = {"moved": nn.Parameter(torch.ones(2)), "zero": nn.Parameter(torch.ones(2)), "none": nn.Parameter()}
     parameters["moved"].grad = torch.tensor([0.0, 1.0])

@@ -15,6 +15,7 @@ from pytest_logits.finding import Verdict, counted, inconclusive, listed, not_ap
 from pytest_logits.learning import LearningRun, Prepare, learning_run
 from pytest_logits.locate import cut_place
 from pytest_logits.parameters import Parameters, strays, survey
+from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import Subject
 
 
@@ -38,9 +39,10 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     data and can with just this undone, which is the proof. Otherwise it is advice: frozen backbones, stopped gradients
     and hidden teachers may be meant, and what a frozen backbone makes of the suite's data says nothing about the data
     it was trained on. Parameters that no gradient has reached, as those of experts that no row has chosen, and
-    gradients that are zero in a model that learns, are only mentioned.
+    gradients that are zero in a model that learns, are only mentioned. Behind scores that are clipped at 0 a gradient
+    of zero is a matter of the draw: inconclusive, and outputs_are_logits reports it.
 
-    Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation, bounded_logits,
+    Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation,
     output_ignores_input.
     """
     if subject.has_single_column:
@@ -60,6 +62,9 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     failed = [verdict for verdict in verdicts if verdict.outcome == "failed"]
     if failed or verdicts:
         return (failed or verdicts)[0]
+    if is_clipped(subject):
+        said = f"{len(moved)} of {counted(len(found.all), 'parameter')} train; {LUCK}"
+        return inconclusive(said, expected="a gradient for every parameter", evidence=_evidence(found, run))
     told = {"unused": found.unused, "zero gradient so far": found.still}
     notes = "".join(f"; {what}: {listed(names)}" for what, names in told.items() if names)
     return passed(
@@ -94,11 +99,9 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
             said=f"no gradient comes back to {counted(len(found.cut), 'parameter')} that the logits are made from "
             f"({listed(found.cut)})",
         )
-    if found.still and run.best.least >= run.goal:
+    if found.still and run.best.least >= run.goal and not is_clipped(subject):
         cause, why = "degenerate_initialisation", ""
-        if subject.region == "nonnegative":
-            cause, why = "bounded_logits", ", since the outputs are clipped to 0"
-        elif run.ignores_input:
+        if run.ignores_input:
             cause, why = "output_ignores_input", ", since the logits are the same for every input"
         yield _Idle(
             cause=cause,

@@ -8,6 +8,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.parameters import strays
+from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import Subject
 
 
@@ -16,10 +17,12 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     """With the best of a few step sizes, the loss falls by at least a tenth of what there is to gain.
 
     It fails where learning is impossible, not where it is slow: no trainable parameter gets a gradient that is not
-    exactly zero. A loss that falls by less than a tenth within the budget is inconclusive.
+    exactly zero. A loss that falls by less than a tenth within the budget is inconclusive, and so is one of scores that
+    are clipped at 0, where learning is a matter of the draw. Behind an activation, what there is to gain ends at its
+    floor.
 
     Causes: single_column_cross_entropy, frozen_parameters, unregistered_parameters, detached_graph,
-    bounded_logits, degenerate_initialisation.
+    degenerate_initialisation.
     """
     if subject.has_single_column:
         return Verdict(
@@ -41,7 +44,9 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
     measured = f"the loss went from {first:.4f} to {least:.4f} in {counted(run.steps, 'step')}"
-    expected = f"a fall of at least a tenth of the way to {four_digits(run.stakes.least)}"
+    expected = f"a fall of at least a tenth of the way to {four_digits(run.within_reach)}"
+    if is_clipped(subject):
+        return inconclusive(f"{measured}; {LUCK}", expected=expected, evidence=run.evidence())
     if least < run.fallen(first):
         return passed(measured, expected=expected, evidence=run.evidence())
     return inconclusive(measured, expected=expected, evidence=run.evidence())
@@ -64,8 +69,10 @@ def _no_gradient(subject: Subject, run: LearningRun) -> Verdict:
             "detached_graph",
             "the logits have no graph, so no gradient comes back to a parameter",
         )
-    elif subject.region == "nonnegative":
-        cause, why = "bounded_logits", "every output is clipped to 0, where its gradient is exactly zero"
+    elif is_clipped(subject):
+        return inconclusive(
+            f"every output is 0; {LUCK}", expected="a gradient that is not zero", evidence=run.evidence()
+        )
     else:
         cause, why = (
             "degenerate_initialisation",

@@ -6,6 +6,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
 from pytest_logits.locate import activation_place
+from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.regions import Region
 from pytest_logits.subject import BENT, Subject
 from pytest_logits.trace import curve
@@ -17,7 +18,7 @@ IN_WORDS: dict[Region, str] = {
     "stretched": "outputs stretched to [0, 1]",
     "symmetric": "outputs in [-1, 1]",
     "bounded": "outputs within their bound",
-    "nonnegative": "outputs clipped at 0",
+    "nonnegative": "outputs that are never negative",
 }
 
 
@@ -25,11 +26,12 @@ IN_WORDS: dict[Region, str] = {
 def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     """On separable data the loss gets below the floor that a stray activation would leave it at.
 
-    The least the loss can be on the labels in hand is found with free logits; the floors behind a softmax, sigmoid,
-    tanh or ReLU with free logits confined by it. Double softmax cannot get below log(1 + (K-1)/e): .3133 at K = 2,
+    The least the loss can be on the labels in hand is found with free logits; the floors behind a softmax, sigmoid
+    or tanh with free logits confined by it. Double softmax cannot get below log(1 + (K-1)/e): .3133 at K = 2,
     3.6222 at K = 100, however well the model classifies. A loss below .8 of the way up to that floor passes, which ends
     the run at once. A model that is kept above its floor fails, and the same training with the activation undone is
-    the proof. A loss that is merely slow is inconclusive.
+    the proof. A loss that is merely slow is inconclusive, and so is one of scores that are clipped at 0: a ReLU has no
+    floor, whether training gets by is a matter of the draw, and outputs_are_logits reports it.
 
     Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
     softmax_before_bce_with_logits, bounded_logits, probabilities_into_nll_loss, logits_into_nll_loss.
@@ -45,14 +47,18 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     )
     if best.least < run.impossible:
         return _below_minimum(subject, run, measured)
+    region = _confining_region(subject, run)
+    if region is None and is_clipped(subject):
+        return inconclusive(f"{measured}; {LUCK}", expected=f"below {run.goal:.4f}", evidence=evidence)
+    if region is None and not any(trace.gradient for trace in run.traces):
+        return not_applicable("nothing trains, so the loss is that of the initial weights")
     if best.least < run.goal:
         return passed(measured, expected=f"below {run.goal:.4f}", evidence=evidence)
-    region = _confining_region(subject, run)
     expected = f"below {run.goal:.4f}; the least any scores can reach is {four_digits(run.stakes.least)}"
     if region is None:
         return inconclusive(measured, expected=expected, evidence=evidence)
     proof = run.prove(region)
-    if proof is None and region not in ("simplex", "unit"):
+    if proof is None and region != subject.region:
         return inconclusive(measured, expected=expected, evidence=evidence)
     undone = curve(run.losses_of_proof) if proof is not None else []
     return Verdict(
@@ -79,9 +85,7 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
         return None
     if "simplex" in run.floors and run.holds("simplex"):
         return "simplex" if run.stakes.is_material(run.floors["simplex"]) else None
-    if subject.region in run.floors and (
-        subject.region == "nonnegative" or run.stakes.is_material(run.floors[subject.region])
-    ):
+    if subject.region in run.floors and run.stakes.is_material(run.floors[subject.region]):
         return subject.region
     # What does not move stays small whatever it is: only outputs that training has moved can be kept so.
     moves = any(trace.gradient for trace in run.traces)

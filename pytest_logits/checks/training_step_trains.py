@@ -21,6 +21,7 @@ from pytest_logits.step_gradients import (
     class_in_step,
     follows_registered,
     is_reversed,
+    weighs_classes,
 )
 from pytest_logits.step_watch import OwnRun
 from pytest_logits.subject import Subject
@@ -262,6 +263,9 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         return
     turned = own.run(STEPS, flip=True)
     if turned.last < turned.first and _first_order(own):
+        if weighs_classes(subject, seen.pulled):
+            yield _weighted(own, seen)
+            return
         if not (_returns_reversed(seen) or seen.climb > UPHILL):
             told = f"the registered loss rises from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps"
             yield inconclusive(
@@ -275,12 +279,22 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         return
     works = _scales_that_work(own, SMALLER, subject)
     told = f"the loss goes from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}"
-    if not works:
+    if not works and weighs_classes(subject, seen.pulled):
+        yield _weighted(own, seen)
+    elif not works:
         yield inconclusive(told, expected="a loss that falls", evidence=step_evidence(seen))
     elif subject.spec.batches is not None:
         yield step_failure(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
     else:
         yield step_advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+
+
+def _weighted(own: OwnTraining, seen: OwnRun) -> Verdict:
+    return passed(
+        f"the loss went from {seen.first:.4g} to {seen.last:.4g} in {seen.steps} of your steps on {own.data}; "
+        "they train it with a weight for each class, and may raise it without them",
+        evidence=step_evidence(seen),
+    )
 
 
 def _maximised(subject: Subject, seen: OwnRun, turned: OwnRun) -> Verdict:

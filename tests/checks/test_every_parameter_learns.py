@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from pytest_logits.pooled import LUCK
 from tests.checks.planted import blamed, found, result_of
 from tests.zoo import sound
 
@@ -347,13 +348,16 @@ def test_an_initialisation_that_gives_no_gradient_is_found(factory: Any):
     assert "head.weight" in result.verdict.evidence["zero_gradient"]
 
 
-def test_a_relu_on_the_logits_that_is_dead_is_told_from_the_initialisation():
+@pytest.mark.parametrize("bias", [-100.0, 0.0])
+def test_behind_a_relu_on_the_logits_it_is_the_draw_who_learns(bias: float):
     def factory() -> nn.Module:
         model = nn.Sequential(nn.Linear(10, 3), nn.ReLU())
-        nn.init.constant_(model[0].bias, -100.0)
+        nn.init.constant_(model[0].bias, bias)
         return model
 
-    assert found(judge(factory)) == ("failed", "bounded_logits")
+    result = judge(factory)
+    assert found(result) == ("inconclusive", None)
+    assert LUCK in result.verdict.measured
 
 
 def test_a_model_that_ignores_its_input_is_told_so():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pytest_logits.pooled import LUCK
 from tests.checks.planted import result_of
 from tests.zoo.sound import MLP, OneLogit, ZeroHead, deep
 
@@ -51,16 +52,19 @@ def test_a_loss_that_cannot_fall_is_found(model, cause: str):
     assert (result.outcome, result.verdict.cause) == ("failed", cause)
 
 
-def test_dead_relu_on_the_logits_is_named_as_what_it_is():
-    class Dead(MLP):
+@pytest.mark.parametrize("bias", [-100.0, 0.0])
+def test_behind_a_relu_on_the_logits_the_draw_decides(bias: float):
+    class Clipped(MLP):
         def __init__(self) -> None:
             super().__init__(2)
-            nn.init.constant_(self.net[2].bias, -100.0)
+            nn.init.constant_(self.net[2].bias, bias)
 
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(self.net(x))
 
-    assert result_of(CHECK, Dead).verdict.cause == "bounded_logits"
+    result = result_of(CHECK, Clipped)
+    assert (result.outcome, result.verdict.cause) == ("inconclusive", None)
+    assert LUCK in result.verdict.measured
 
 
 @pytest.mark.parametrize("model", [lambda: MLP(2), lambda: ZeroHead(2), lambda: nn.Sequential(MLP(2), nn.Dropout(0.5))])

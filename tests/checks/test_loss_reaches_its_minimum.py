@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pytest_logits.pooled import LUCK
 from tests.checks.planted import result_of
 from tests.checks.test_outputs_are_logits import Squashed, softmax
 from tests.zoo import sound
@@ -127,7 +128,7 @@ def test_cosines_into_a_loss_that_scales_them_are_sound():
     assert result_of(CHECK, lambda: sound.Cosine(5, 1.0), num_classes=5, loss=scaled).outcome == "passed"
 
 
-def test_outputs_that_nothing_moves_are_not_called_bounded():
+def test_nothing_is_said_of_what_does_not_train():
     class InList(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -140,5 +141,17 @@ def test_outputs_that_nothing_moves_are_not_called_bounded():
 
     # From this seed the untrained outputs happen to separate the classes, within [-1, 1].
     result = result_of(CHECK, InList, task="binary", seed=3, name="InListOneLogit")
-    assert result.verdict.evidence["accuracy"] == 1
-    assert result.outcome == "inconclusive"
+    assert result.outcome == "not_applicable"
+    assert "nothing trains" in result.verdict.measured
+
+
+def test_behind_a_relu_on_the_logits_the_draw_decides():
+    result = result_of(CHECK, lambda: nn.Sequential(nn.Linear(10, 3), nn.ReLU()), num_classes=3)
+    assert (result.outcome, result.verdict.cause) == ("inconclusive", None)
+    assert LUCK in result.verdict.measured
+
+
+def test_targets_out_of_range_have_no_minimum():
+    result = result_of(CHECK, lambda: nn.Linear(10, 1), task="binary", targets="signed")
+    assert result.outcome == "not_applicable"
+    assert "see targets_fit_loss" in result.verdict.measured
