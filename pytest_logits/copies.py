@@ -145,6 +145,13 @@ class Copies(ABC):
         :func:`size_of`, taken of the parameters as initialised.
         """
         model = self.fresh()
+        self.scatter(model, amount, variant, mirrored=mirrored, head_only=head_only)
+        return model
+
+    def scatter(
+        self, model: nn.Module, amount: float, variant: int = 0, *, mirrored: bool = False, head_only: bool = False
+    ) -> None:
+        """Add the noise of :meth:`scattered` to a copy in place."""
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
         parameters = list(model.parameters())
         if head_only:
@@ -154,7 +161,6 @@ class Copies(ABC):
             for p in parameters:
                 if amount and p.is_floating_point():
                     add_noise(p, size_of(p) * (-amount if mirrored else amount), rng)
-        return model
 
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """The parameters that require a gradient and are not declared frozen, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -18,7 +19,9 @@ from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_natu
 from pytest_logits.model import ModelSpec
 from pytest_logits.placing import CPU, placed, running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
-from pytest_logits.regions import CLIPPED_SETTINGS, PILE_SCALES, Extent, Region, confirmed_region
+from pytest_logits.regions import Extent, Region, confirmed_region
+from pytest_logits.reused import Reused
+from pytest_logits.scanning import free_scan_of, scan_of
 from pytest_logits.settings import Settings
 from pytest_logits.structures import called, copied, find_logits, index_rows, no_scores, replaced
 
@@ -26,9 +29,6 @@ T = TypeVar("T")
 
 # Scattered this much, an activation that bends only large scores has bent some.
 BENT = 16.0
-# How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
-# strongly that whatever can saturate does.
-SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 
 
 class Subject(Feeding):
@@ -305,29 +305,19 @@ class Subject(Feeding):
     def scan(self) -> Extent:
         """Outputs in train mode, as the loss sees them, of copies with scattered parameters; the first as initialised.
 
-        Where none of them is negative, or none beyond 1, more copies are looked at: a clipped range, and scores that
-        cannot grow, show in many settings only. Where half of them overflow, as in deep models without normalisation,
-        and the others stay in [0, 1], copies are looked at whose last layer alone is scattered.
+        A copy that is used again is enough where they are not confined.
         """
-        extent = Extent()
         inputs = self.inputs(SCAN_ROWS, "scan")
+        reused = Reused(self)
+        with suppress(Exception):
+            free = free_scan_of(lambda amount: self.scores(reused.scattered(amount), inputs, purpose="scan"))
+            if free is not None:
+                return free
 
-        def look(amount: float, variant: int = 0, *, head_only: bool = False) -> None:
-            model = self.scattered(amount, variant, head_only=head_only)
-            extent.add(self.scores(model, inputs, purpose="scan"), keep=True, coarse=amount > 1)
+        def scores(amount: float, variant: int, head_only: bool) -> Tensor:
+            return self.scores(self.scattered(amount, variant, head_only=head_only), inputs, purpose="scan")
 
-        for amount in SCATTER:
-            look(amount)
-        if extent.rows <= extent.dropped and extent.holds("unit"):
-            for amount in SCATTER[-PILE_SCALES:]:
-                look(amount, head_only=True)
-        if extent.low >= 0 and confirmed_region(extent) == "free":
-            for variant in range(CLIPPED_SETTINGS):
-                look(1.0, variant + 1)
-        elif extent.holds("symmetric") and confirmed_region(extent) == "free":
-            for variant in range(CLIPPED_SETTINGS):
-                look(SCATTER[-1], variant + 1)
-        return extent
+        return scan_of(scores)
 
     @property
     def stays_small(self) -> bool:

@@ -32,8 +32,7 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
             expected="a loss that depends on the scores",
             evidence={"logits_shape": list(subject.sample_logits.shape)},
         )
-    model = subject.fresh()
-    if not list(model.parameters()) and not strays(subject, model):
+    if not subject.has_parameters and not strays(subject, subject.fresh()):
         return not_applicable("the model has no parameters to train")
     run = learning_run(subject)
     first, least = run.traces[0].losses[0], run.best.least

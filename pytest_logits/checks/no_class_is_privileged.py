@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pytest_logits.averages import average_of_others
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.regions import ROOM
+from pytest_logits.reused import Reused
 from pytest_logits.subject import BENT, Subject
 
 SETTINGS = 8
@@ -50,19 +54,11 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     if not subject.has_parameters:
         return not_applicable("the model has no parameters to draw, and one setting says nothing of others")
     classes = shape[1]
-    settings = [_scores(subject, variant) for variant in range(SETTINGS)]
-    while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
-        settings.append(_scores(subject, len(settings)))
+    found = _looked_at(subject)
+    settings, behind, average = found.settings, found.behind, found.average
     scores = torch.cat(settings)
     if len(scores) == 0:
         return inconclusive("no row of the scores is without NaN; see outputs_stay_finite")
-    behind = _behind(scores)
-    if behind:
-        certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-        while len(settings) < MOST_SETTINGS and not _told(settings, behind, certain):
-            settings.append(_scores(subject, len(settings)))
-        scores = torch.cat(settings)
-        behind = {c: d for c, d in _behind(scores).items() if _told(settings, {c: d}, certain)}
     masked = [c for c in behind if bool((scores[:, c] == scores[0, c]).all())]
     unreachable = {c: d for c, d in behind.items() if c not in masked}
     evidence = {"rows": len(scores), "unreachable": list(unreachable)[:20], "masked": masked[:20]}
@@ -80,7 +76,6 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
             counterexample={"class": c, "never_above": d, "scores": scores[0].tolist()[:8]},
             evidence=evidence,
         )
-    average = average_of_others(settings)
     if average is not None:
         return Verdict(
             outcome="failed",
@@ -107,16 +102,57 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     return passed(f"each of {classes} classes can win over each other, and counts in the loss", evidence=evidence)
 
 
-def _scores(subject: Subject, variant: int) -> Tensor:
+Scattered = Callable[[float, int], nn.Module]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The scores of each setting, the classes that are never above another, and the class that is an average."""
+
+    settings: list[Tensor]
+    behind: dict[int, int]
+    average: int | None
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to say of the scores."""
+        return bool(self.behind) or self.average is not None or not any(map(len, self.settings))
+
+
+def _looked_at(subject: Subject) -> _Found:
+    """As many settings as it takes. One copy will do where there is nothing to say."""
+    with suppress(Exception):
+        found = _found(subject, Reused(subject).scattered)
+        if not found.anything:
+            return found
+    return _found(subject, subject.scattered)
+
+
+def _found(subject: Subject, scattered: Scattered) -> _Found:
+    classes = subject.sample_logits.shape[1]
+    settings = [_scores(subject, scattered, variant) for variant in range(SETTINGS)]
+    while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
+        settings.append(_scores(subject, scattered, len(settings)))
+    behind = _behind(torch.cat(settings)) if any(map(len, settings)) else {}
+    if behind:
+        certain = math.ceil(CERTAIN + 2 * math.log2(classes))
+        while len(settings) < MOST_SETTINGS and not _is_told(settings, behind, certain):
+            settings.append(_scores(subject, scattered, len(settings)))
+        still = _behind(torch.cat(settings))
+        behind = {c: d for c, d in still.items() if _is_told(settings, {c: d}, certain)}
+    return _Found(settings, behind, average_of_others(settings) if any(map(len, settings)) else None)
+
+
+def _scores(subject: Subject, scattered: Scattered, variant: int) -> Tensor:
     """Rows (N, K) of the scores of one scattered copy on random inputs, without those that have NaN."""
     # In train mode, where BatchNorm keeps what scattered weights give finite.
-    model = subject.scattered(BENT, variant)
-    scores = subject.scores(model, subject.inputs(SCAN_ROWS, f"privileged {variant}"), purpose="privileged")
+    inputs = subject.inputs(SCAN_ROWS, f"privileged {variant}")
+    scores = subject.scores(scattered(BENT, variant), inputs, purpose="privileged")
     rows = scores.movedim(1, -1).flatten(0, -2)
     return rows[~(rows.isnan() | (rows == torch.inf)).any(dim=1)]
 
 
-def _told(settings: list[Tensor], behind: dict[int, int], certain: int) -> bool:
+def _is_told(settings: list[Tensor], behind: dict[int, int], certain: int) -> bool:
     """Whether so many settings have a row in which the class is below the other.
 
     Ties are no evidence: a saturated softmax gives most classes exactly 0.

@@ -91,3 +91,32 @@ def test_a_position_of_dense_scores_may_be_masked():
 
     result = result_of(CHECK, masked, num_classes=4, input_shape=(3, 6))
     assert result.outcome == "passed"
+
+
+class Tires(MLP):
+    """Gives NaN from the second call of one model on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        tired = hasattr(self, "used")
+        self.used = True
+        return scores * torch.nan if tired else scores
+
+
+def test_what_a_copy_keeps_from_batch_to_batch_is_not_held_against_the_model():
+    assert result_of(CHECK, lambda: Tires(3), num_classes=3).outcome == "passed"
+
+
+class Once(MLP):
+    """Can be called once, and gives NaN for a batch of one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if hasattr(self, "used"):
+            raise RuntimeError("called again")
+        self.used = True
+        return super().forward(x) * (torch.nan if len(x) == 1 else 1.0)
+
+
+def test_a_copy_that_cannot_be_used_again_hides_nothing():
+    result = result_of(CHECK, lambda: Once(3), num_classes=3)
+    assert result.verdict.counterexample == {"batch_size": 1, "scale": 1.0}

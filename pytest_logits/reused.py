@@ -1,0 +1,31 @@
+"""One copy of a model that is scattered again and again, which costs less than making as many."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pytest_logits.copies import Copies
+
+
+class Reused:
+    """A copy whose parameters and buffers are put back as they were made before it is scattered anew.
+
+    What a model keeps elsewhere from one call to the next stays. So it is good for seeing that nothing is wrong: what
+    seems wrong with it is to be looked at in fresh copies.
+    """
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+        self._model = copies.fresh()
+        tensors = (*self._model.parameters(), *self._model.buffers())
+        self._made = [(tensor, tensor.detach().clone()) for tensor in tensors]
+
+    def scattered(self, amount: float, variant: int = 0) -> nn.Module:
+        """The copy with the noise that a fresh one gets from ``Copies.scattered``, in train mode."""
+        with torch.no_grad():
+            for tensor, made in self._made:
+                tensor.copy_(made)
+        self._model.train()
+        self._copies.scatter(self._model, amount, variant)
+        return self._model

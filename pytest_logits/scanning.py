@@ -1,0 +1,51 @@
+"""The scores of a model with its parameters as initialised and scattered ever further: where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from pytest_logits.regions import CLIPPED_SETTINGS, PILE_SCALES, Extent, confirmed_region
+
+# How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
+# strongly that whatever can saturate does.
+SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
+# Scores that are not confined have left [-1, 1] and have both signs from here on, in nearly every model.
+LEFT = 4.0
+
+
+def scan_of(scores: Callable[[float, int, bool], Tensor]) -> Extent:
+    """Where the scores lie, which ``scores(amount, variant, head_only)`` gives for a setting of the parameters.
+
+    Where none of them is negative, or none beyond 1, more copies are looked at: a clipped range, and scores that
+    cannot grow, show in many settings only. Where half of them overflow, as in deep models without normalisation,
+    and the others stay in [0, 1], copies are looked at whose last layer alone is scattered.
+    """
+    extent = Extent()
+
+    def look(amount: float, variant: int = 0, *, head_only: bool = False) -> None:
+        extent.add(scores(amount, variant, head_only), keep=True, coarse=amount > 1)
+
+    for amount in SCATTER:
+        look(amount)
+    if extent.rows <= extent.dropped and extent.holds("unit"):
+        for amount in SCATTER[-PILE_SCALES:]:
+            look(amount, head_only=True)
+    if extent.low >= 0 and confirmed_region(extent) == "free":
+        for variant in range(CLIPPED_SETTINGS):
+            look(1.0, variant + 1)
+    elif extent.holds("symmetric") and confirmed_region(extent) == "free":
+        for variant in range(CLIPPED_SETTINGS):
+            look(SCATTER[-1], variant + 1)
+    return extent
+
+
+def free_scan_of(scores: Callable[[float], Tensor]) -> Extent | None:
+    """Where they lie if they are not confined, which a copy that is used again shows too; None where they may be."""
+    extent = Extent()
+    for amount in SCATTER:
+        extent.add(scores(amount), keep=True, coarse=amount > 1)
+        if amount >= LEFT and (extent.low >= 0 or extent.high <= 0 or extent.holds("symmetric")):
+            return None
+    return extent if extent.rows > extent.dropped and confirmed_region(extent) == "free" else None
