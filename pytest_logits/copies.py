@@ -59,6 +59,7 @@ class Copies(ABC):
         self.settings = settings
         self.name = spec.name
         self._draws = InitialDraws()
+        self._sizes: dict[tuple[str, torch.Size], float] = {}
 
     @cached_property
     def device(self) -> torch.device:
@@ -153,14 +154,21 @@ class Copies(ABC):
     ) -> None:
         """Add the noise of :meth:`scattered` to a copy in place."""
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
-        parameters = list(model.parameters())
+        parameters = list(model.named_parameters())
         if head_only:
-            matrices = [i for i, p in enumerate(parameters) if p.ndim > 1]
+            matrices = [i for i, (_, p) in enumerate(parameters) if p.ndim > 1]
             parameters = parameters[matrices[-1] :] if matrices else []
         with torch.no_grad():
-            for p in parameters:
+            for name, p in parameters:
                 if amount and p.is_floating_point():
-                    add_noise(p, size_of(p) * (-amount if mirrored else amount), rng)
+                    add_noise(p, self._size_of(name, p) * (-amount if mirrored else amount), rng)
+
+    def _size_of(self, name: str, parameter: nn.Parameter) -> float:
+        """The size of a parameter as initialised, which is the same in every copy."""
+        key = name, parameter.shape
+        if key not in self._sizes:
+            self._sizes[key] = size_of(parameter)
+        return self._sizes[key]
 
     def trainable(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """The parameters that require a gradient and are not declared frozen, by name."""
