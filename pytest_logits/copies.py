@@ -40,6 +40,7 @@ class _Facts:
     """What one look at a copy tells, so that no copy is kept for it."""
 
     size: int
+    has_parameters: bool
     dtype: torch.dtype
     convention: Convention
     special_tokens: frozenset[int]
@@ -194,7 +195,7 @@ class Copies(ABC):
     @property
     def has_parameters(self) -> bool:
         """Whether there is anything to scatter or to train."""
-        return self._facts.size > 0
+        return self._facts.has_parameters
 
     @property
     def dtype(self) -> torch.dtype:
@@ -215,6 +216,7 @@ class Copies(ABC):
         dtypes = (p.dtype for p in parameters if p.is_floating_point())
         return _Facts(
             size=sum(p.numel() for p in parameters if not is_lazy(p)),
+            has_parameters=any(is_lazy(p) or p.numel() for p in parameters),
             dtype=next(dtypes, torch.get_default_dtype()),
             convention=convention_of(model),
             special_tokens=frozenset(special_tokens(model)),

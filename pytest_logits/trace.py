@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import fmean
 
 from torch import Tensor, nn
 
 from pytest_logits.regions import Extent
 from pytest_logits.sparkline import thinned
 
-# A rise at one step, as a share of the way that the loss has come, which small steps downhill do not make.
-NOISE = 0.25
+# Rises at one step, as shares of the way that the loss has come, and how many of them make a run noisy. Steps that are
+# too large at first make one or two.
+NOISE, RISES = 0.25, 3
+# The steps of a noisy run whose mean is looked at.
+WINDOW = 8
 
 
 @dataclass
@@ -42,15 +46,31 @@ class Trace:
         return bool(self.moved)
 
     @property
-    def least(self) -> float:
-        """The lowest finite loss; of a noisy run, the lowest that two steps in a row were at or below.
+    def lowest(self) -> float:
+        """The lowest finite loss."""
+        return min(self._finite, default=math.nan)
 
-        One step of a noisy run below its goal is luck.
+    @property
+    def least(self) -> float:
+        """What the loss got down to: the lowest, or the lowest mean of eight steps in a row of a noisy run.
+
+        One low step of a noisy run is luck.
         """
-        finite = [value for value in self.losses if math.isfinite(value)]
-        if len(finite) > 2 and _is_noisy(finite):
-            finite = [max(pair) for pair in pairwise(finite)]
-        return min(finite, default=math.nan)
+        if not self.is_noisy:
+            return self.lowest
+        finite = self._finite
+        return min(fmean(finite[i : i + WINDOW]) for i in range(max(len(finite) - WINDOW, 0) + 1))
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the loss has risen at several steps by much of the way that it has come."""
+        finite = self._finite
+        rise = NOISE * (finite[0] - min(finite)) if finite else 0.0
+        return rise > 0 and sum(later - earlier > rise for earlier, later in pairwise(finite)) >= RISES
+
+    @property
+    def _finite(self) -> list[float]:
+        return [value for value in self.losses if math.isfinite(value)]
 
     @property
     def falls_steadily(self) -> bool:
@@ -67,12 +87,6 @@ class Trace:
             self.connected.add(name)
             if name not in self.moved and bool(p.grad.count_nonzero()):
                 self.moved.add(name)
-
-
-def _is_noisy(losses: list[float]) -> bool:
-    """Whether the loss rises at a step by a quarter of the way from the first to the lowest, or by more."""
-    rise = NOISE * (losses[0] - min(losses))
-    return any(later - earlier > rise for earlier, later in pairwise(losses))
 
 
 def curve(losses: list[float]) -> list[float]:

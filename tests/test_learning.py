@@ -153,15 +153,25 @@ def test_a_loss_that_has_fallen_at_every_step_goes_on_in_larger_ones(monkeypatch
     assert len(sizes) > own
 
 
-def test_a_loss_too_slow_to_arrive_does_not_go_on():
-    run = LearningRun(subject_of(lambda: Slow(SLOW / 10)))
+class Jolted(Slow):
+    """Its loss rises a little at one step."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) * (-1.0 if self.calls == 5 else 1.0)
+
+
+def test_a_loss_that_is_too_slow_to_arrive_and_not_steady_does_not_go_on():
+    run = LearningRun(subject_of(lambda: Jolted(SLOW / 10)))
     assert not any(trace.went_on for trace in run.traces)
     assert spent(run)
 
 
-def test_a_loss_that_went_on_for_nothing_leaves_the_last_steps_to_the_next_step_size(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(LearningRun, "_will_arrive", lambda *_: True)
-    first, second = LearningRun(subject_of(lambda: Slow(SLOW / 10))).traces
+def test_a_loss_that_went_on_for_nothing_leaves_the_last_steps_to_the_next_step_size():
+    first, second = LearningRun(subject_of(lambda: Slow(SLOW / 100))).traces
+    assert first.falls_steadily
     assert (first.step_size, len(first.losses) - 1) == (BUDGET[0][0], BUDGET[0][1] + BUDGET[1][1])
     assert (second.step_size, len(second.losses) - 1) == (BUDGET[1][0], BUDGET[2][1])
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
@@ -13,13 +14,22 @@ def test_the_least_loss_is_finite():
     assert math.isnan(Trace(1.0, losses=[math.inf]).least)
 
 
-def test_one_step_of_a_noisy_run_is_luck_and_two_in_a_row_are_not():
-    assert Trace(1.0, losses=[2.0, 1.0, 1.5, 0.5, 1.9]).least == 1.5
-    assert Trace(1.0, losses=[2.0, 1.0, 1.5, 0.5, 0.6]).least == 0.6
+def test_low_steps_of_a_noisy_run_are_luck():
+    noisy = Trace(1.0, losses=[2.0, 1.0, 2.0, 0.5, 1.9, 1.0, 1.8, 1.5, 1.0])
+    assert noisy.is_noisy
+    assert noisy.lowest == 0.5
+    assert noisy.least == pytest.approx(10.7 / 8)
 
 
-def test_a_small_rise_is_no_noise():
-    assert Trace(1.0, losses=[2.0, 1.0, 1.2, 1.1]).least == 1.0
+def test_a_noisy_run_of_few_steps_has_got_no_further_than_their_mean():
+    assert Trace(1.0, losses=[2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 1.5]).least == 1.5
+
+
+@pytest.mark.parametrize("losses", [[2.0, 3.0, 3.5, 1.0, 0.5], [2.0, 1.8, 2.0, 1.5, 1.8, 1.2, 1.5, 0.1], [1.0, 1.0]])
+def test_a_few_rises_or_small_ones_are_no_noise(losses: list[float]):
+    trace = Trace(1.0, losses=losses)
+    assert not trace.is_noisy
+    assert trace.least == trace.lowest == min(losses)
 
 
 def test_a_run_falls_steadily_where_every_loss_is_below_the_one_before():

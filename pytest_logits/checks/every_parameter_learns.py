@@ -113,7 +113,7 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
 
 def _judge(subject: Subject, run: LearningRun, found: Parameters, idle: _Idle, *, moved: set[str]) -> Verdict:
     learns = run.best.least < run.goal
-    lowest = f"The lowest loss is {run.best.least:.4f} after {counted(run.steps, 'step')}."
+    lowest = f"The lowest loss is {run.lowest:.4f} after {counted(run.steps, 'step')}."
     verdict = Verdict(
         outcome="advice",
         cause=idle.cause,

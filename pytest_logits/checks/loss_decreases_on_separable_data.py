@@ -35,18 +35,18 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     if not subject.has_parameters and not strays(subject, subject.fresh()):
         return not_applicable("the model has no parameters to train")
     run = learning_run(subject)
-    first, least = run.traces[0].losses[0], run.best.least
+    first, lowest = run.traces[0].losses[0], run.lowest
     if not math.isfinite(first):
         return inconclusive(
             f"the loss is {first} before the first step", expected="a finite loss", evidence=run.evidence()
         )
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
-    measured = f"the loss went from {first:.4f} to {least:.4f} in {counted(run.steps, 'step')}"
+    measured = f"the loss went from {first:.4f} to {lowest:.4f} in {counted(run.steps, 'step')}"
     expected = f"a fall of at least a tenth of the way to {four_digits(run.within_reach)}"
     if is_clipped(subject):
         return inconclusive(f"{measured}; {LUCK}", expected=expected, evidence=run.evidence())
-    if least < run.fallen(first):
+    if lowest < run.fallen(first):
         return passed(measured, expected=expected, evidence=run.evidence())
     return inconclusive(measured, expected=expected, evidence=run.evidence())
 

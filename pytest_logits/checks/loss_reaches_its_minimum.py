@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
 from pytest_logits.learning import LearningRun, learning_run
@@ -42,11 +44,13 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         return not_applicable("with one score per example the loss is at its minimum whatever the model does")
     run = learning_run(subject)
     best, evidence = run.best, run.evidence()
-    measured = (
-        f"the lowest loss is {best.least:.4f} at accuracy {best.accuracy:.2f}, after {counted(run.steps, 'step')}"
-    )
+    lowest = f"the lowest {'mean loss of 8 steps' if best.is_noisy else 'loss'} is {best.least:.4f}"
+    measured = f"{lowest} at accuracy {best.accuracy:.2f}, after {counted(run.steps, 'step')}"
     if best.least < run.impossible:
         return _below_minimum(subject, run, measured)
+    if not math.isfinite(run.traces[0].losses[0]):
+        first = run.traces[0].losses[0]
+        return inconclusive(f"the loss is {first} before the first step", expected="a finite loss", evidence=evidence)
     region = _confining_region(subject, run)
     if region is None and is_clipped(subject):
         return inconclusive(f"{measured}; {LUCK}", expected=f"below {run.goal:.4f}", evidence=evidence)
@@ -68,7 +72,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         expected=f"{expected}, the least {IN_WORDS[region]} can reach is {run.floors[region]:.4f}",
         proof=proof,
         location=activation_place(subject, amount=0.0 if region in ("simplex", "sphere") else BENT),
-        counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.least},
+        counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.lowest},
         evidence={**evidence, "floor": run.floors[region], "loss_curve_undone": undone},
     )
 
@@ -107,6 +111,6 @@ def _below_minimum(subject: Subject, run: LearningRun, measured: str) -> Verdict
         measured=measured,
         expected=expected,
         location=activation_place(subject, amount=0.0) if squashed else None,
-        counterexample={"batch_size": len(run.labels), "lowest_loss": run.best.least},
+        counterexample={"batch_size": len(run.labels), "lowest_loss": run.best.lowest},
         evidence=run.evidence(),
     )
