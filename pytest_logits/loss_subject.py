@@ -16,13 +16,16 @@ from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_code import first_argument, name_of
 from pytest_logits.loss_shapes import DENSE, LossShapes
-from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
+from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature, treats_classes_alike
 from pytest_logits.model import LossSpec
 from pytest_logits.placing import running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.settings import Settings, derive_seed
 from pytest_logits.structures import repeats
 from pytest_logits.subject import Subject
+
+# Of scores for a loss that treats all classes alike, so many classes are looked at.
+MOST_CLASSES = 1000
 
 
 class LossSubject:
@@ -93,15 +96,18 @@ class LossSubject:
 
     @classmethod
     def of_model(cls, subject: Subject) -> LossSubject:
-        """The loss of a model, on scores in the shape of its own."""
+        """The loss of a model, on scores in the shape of its own, where alike of its first thousand classes."""
         whole = subject.spec.loss_takes == "output"
+        sample = subject.sample_logits
+        if not whole and not callable(subject.spec.targets) and treats_classes_alike(subject.loss_object):
+            sample = sample[:, :MOST_CLASSES] if sample.ndim > 1 else sample
         return cls(
             name=subject.name,
             loss=subject.loss_object,
             settings=subject.settings,
             task=subject.spec.task,
             encoding=subject.spec.targets,
-            sample_logits=subject.sample_logits,
+            sample_logits=sample,
             nature=subject.nature,
             loss_name=subject.loss_name,
             call=subject.loss_at if whole else None,

@@ -210,6 +210,14 @@ def least_loss(
     return least if math.isfinite(least) else math.nan
 
 
+def treats_classes_alike(loss: Any) -> bool:
+    """Whether it is torch's own, without weights and with no class that it ignores."""
+    if known_nature(loss) is None:
+        return False
+    weighted = any(getattr(loss, name, None) is not None for name in ("weight", "pos_weight"))
+    return not weighted and getattr(loss, "ignore_index", -1) < 0
+
+
 def known_nature(loss: Any) -> Nature | None:
     """The nature of a named loss or of one of torch's own modules; None for any other callable."""
     if isinstance(loss, str):

@@ -46,9 +46,14 @@ def _is_of_range(error: Exception) -> bool:
     return isinstance(error, IndexError) or "out of bounds" in str(error)
 
 
-def every_label(subject: Subject | LossSubject, scores: Tensor, classes: int) -> Tensor:
-    """Labels that go through the classes along the rows and along the positions; multi-hot where multilabel."""
+def every_label(subject: Subject | LossSubject, scores: Tensor, classes: int, *, spread: bool = False) -> Tensor:
+    """Labels that go through the classes along the rows and along the positions; multi-hot where multilabel.
+
+    Where the rows are fewer than the classes, they have the first of them, or with ``spread`` some from first to last.
+    """
     rows = torch.arange(len(scores))
+    if spread and len(scores) < classes:
+        rows = rows * (classes - 1) // (len(scores) - 1)
     if subject.multilabel:
         return (rows.unsqueeze(1) + torch.arange(scores.shape[1])) % 2
     dense = scores.shape[2:]

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 import pytest_logits
 from pytest_logits import RegistrationError
-from pytest_logits.loss_subject import LossSubject
+from pytest_logits.loss_subject import MOST_CLASSES, LossSubject
 from pytest_logits.model_registry import registered_losses, registered_models
 from pytest_logits.settings import Settings
+from tests.test_subject import subject_of
 
 
 def subject(loss: Any, **arguments: Any) -> LossSubject:
@@ -83,3 +84,13 @@ def test_pyproject_registers_a_loss(pytester: pytest.Pytester):
     pytester.makepyprojecttoml('[tool.pytest-logits.losses.mine]\nfactory = "own.losses:mine"\nreduction = "sum"\n')
     result = pytester.runpytest("--logit-checks", "--co", "-q")
     result.stdout.fnmatch_lines(["pyproject.toml::mine::loss_prefers_the_true_class"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "classes"),
+    [(nn.CrossEntropyLoss(), MOST_CLASSES), (nn.CrossEntropyLoss(torch.ones(1100)), 1100), (ce, 1100)],
+    ids=["alike", "weighted", "own"],
+)
+def test_of_many_classes_that_are_alike_a_thousand_are_looked_at(loss: Any, classes: int):
+    model = subject_of(lambda: nn.Linear(10, 1100), num_classes=1100, loss=loss)
+    assert LossSubject.of_model(model).trailing == (classes,)

@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.losses import NAMED, Nature, encode_targets, infer_nature, known_nature, least_loss
+from pytest_logits.losses import (
+    NAMED,
+    Nature,
+    encode_targets,
+    infer_nature,
+    known_nature,
+    least_loss,
+    treats_classes_alike,
+)
 
 LABELS = torch.tensor([0, 1, 1])
 DENSE = torch.tensor([[0, 1], [1, 2], [2, 0]])
@@ -391,3 +399,18 @@ def test_scores_that_the_loss_cannot_hold_are_passed_over():
 
     found = least_loss(by_hand, LABELS, torch.zeros(3, 2, dtype=torch.float16), through=lambda z: z)
     assert 0 <= found <= torch.finfo(torch.float16).eps * 10
+
+
+@pytest.mark.parametrize(
+    ("loss", "alike"),
+    [
+        ("cross_entropy", True),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), True),
+        (nn.CrossEntropyLoss(weight=torch.ones(3)), False),
+        (nn.CrossEntropyLoss(ignore_index=2), False),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.ones(3)), False),
+        (F.cross_entropy, False),
+    ],
+)
+def test_torchs_own_losses_without_weights_treat_all_classes_alike(loss: Any, alike: bool):
+    assert treats_classes_alike(loss) == alike

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pytest_logits.subject import Subject
-from pytest_logits.target_faults import finding, out_of_range, refused, unnormalised
+from pytest_logits.target_faults import every_label, finding, out_of_range, refused, unnormalised
 from tests.test_subject import subject_of
 from tests.zoo import sound
 
@@ -113,3 +113,10 @@ def test_a_finding_shows_the_first_targets():
     assert verdict.evidence == {"targets_shape": [20], "targets_dtype": "torch.int64", "more": 1}
     assert verdict.measured == "said (targets: torch.int64 (20,))"
     assert verdict.location is None
+
+
+@pytest.mark.parametrize(("rows", "labels"), [(3, [0, 49, 99]), (4, [0, 33, 66, 99])])
+def test_few_rows_have_labels_from_the_first_to_the_last(rows: int, labels: list[int]):
+    subject = subject_of(lambda: sound.MLP(100), num_classes=100)
+    assert every_label(subject, torch.zeros(rows, 100), 100, spread=True).tolist() == labels
+    assert every_label(subject, torch.zeros(rows, 100), 100).tolist() == list(range(rows))

@@ -15,6 +15,7 @@ from pytest_logits.averages import average_of_others
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.losses import treats_classes_alike
 from pytest_logits.regions import ROOM
 from pytest_logits.reused import Reused
 from pytest_logits.subject import BENT, Subject
@@ -195,6 +196,8 @@ def _ignored(subject: Subject) -> list[int]:
     A loss of the hardest rows, or of all but the hardest, gives some rows none; but not one that is hard and easy.
     """
     if subject.refusal is not None or subject.nature.form != "categorical":
+        return []
+    if treats_classes_alike(subject.loss_object):
         return []
     sample = subject.sample_logits
     classes = sample.shape[1]

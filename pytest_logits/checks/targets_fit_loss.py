@@ -25,6 +25,8 @@ from pytest_logits.target_faults import (
 )
 
 ROWS = 6
+# Scores for a row with each label, up to so many numbers: all labels of 2,048 classes, 419 of 10,000.
+MOST_NUMBERS = 2**22
 # Of rows that show targets which are broadcast: at 0 their gradients may cancel.
 SCORES = (0.0, 1.0)
 
@@ -51,9 +53,9 @@ def targets_fit_loss(subject: Subject | LossSubject) -> Verdict:
         return not_applicable("with one score per example no target fits cross entropy")
     sample = subject.sample_logits
     classes = max(sample.shape[1] if sample.ndim > 1 else 1, 2)
-    count = max(ROWS, classes)
+    count = max(ROWS, min(classes, MOST_NUMBERS // sample[0].numel()))
     zeros = sample.new_zeros((count, *sample.shape[1:]))
-    labels = every_label(subject, zeros, classes)
+    labels = every_label(subject, zeros, classes, spread=True)
     scores = subject.nature.link(zeros)
     targets = subject.targets(labels, scores)
     try:

@@ -163,3 +163,8 @@ def test_signed_targets_of_many_labels_are_found():
         CHECK, lambda: sound.MLP(6), num_classes=6, task="multilabel", targets=lambda y: (2 * y - 1).float()
     )
     assert (result.outcome, result.verdict.cause) == ("failed", "signed_targets")
+
+
+def test_labels_that_are_one_too_high_are_found_among_thousands_of_classes():
+    result = result_of(CHECK, lambda: nn.Linear(10, 3000), num_classes=3000, targets=lambda y: y + 1)
+    assert (result.outcome, result.verdict.cause) == ("failed", "labels_out_of_range")
