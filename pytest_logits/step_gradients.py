@@ -60,25 +60,25 @@ class Fit:
 
 def is_reversed(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     """Whether every gradient seen is the registered loss's, turned round."""
-    seen = _with_gradient(pulled)
-    fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
+    fits = _fits(subject, pulled)
     return bool(fits) and all(f is not None and f.negative and f.left < exact for f, exact in fits)
 
 
 def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     """Whether every gradient seen is the registered loss's own, or there is none to tell by."""
-    seen = _with_gradient(pulled)
-    fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
-    return all(f is not None and f.positive and f.left < exact for f, exact in fits)
+    return all(f is not None and f.positive and f.left < exact for f, exact in _fits(subject, pulled))
 
 
 def weighs_classes(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     """Whether every gradient seen is the registered loss's but for a weight per target, and the weights differ."""
-    seen = _with_gradient(pulled)
-    fits = [(_fit(subject, p, _registered), _exact(p)) for p in seen]
-    follow = all(f is not None and f.positive and f.left < exact for f, exact in fits)
+    fits = _fits(subject, pulled)
     uneven = [f is not None and max(f.weights) > (1 + APART * exact) * min(f.weights) for f, exact in fits]
-    return follow and any(uneven)
+    return any(uneven) and follows_registered(subject, pulled)
+
+
+def _fits(subject: Subject, pulled: Iterable[Pulled]) -> list[tuple[Fit | None, float]]:
+    """How the registered loss explains each gradient, and what may be left of it."""
+    return [(_fit(subject, p, _registered), _exact(p)) for p in _with_gradient(pulled)]
 
 
 def activation_in_step(subject: Subject, own: OwnTraining) -> Region | None:
