@@ -55,7 +55,7 @@ PROFILES: Mapping[str, Profile] = {
             classifiers=2,
             learning=((1e-2, 30), (1e-3, 30)),
             budget=Budget(
-                exact=Passes(forward=40, backward=4),
+                exact=Passes(forward=48, backward=4),
                 usual=Passes(forward=60, backward=40),
                 learning=Passes(forward=180, backward=150),
             ),
@@ -66,7 +66,7 @@ PROFILES: Mapping[str, Profile] = {
             classifiers=5,
             learning=((1e-2, 40), (1e-3, 70), (1e-4, 38)),
             budget=Budget(
-                exact=Passes(forward=40, backward=4),
+                exact=Passes(forward=48, backward=4),
                 usual=Passes(forward=60, backward=40),
                 learning=Passes(forward=200, backward=180),
             ),

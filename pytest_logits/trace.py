@@ -15,6 +15,8 @@ from pytest_logits.sparkline import thinned
 # Rises at one step, as shares of the way that the loss has come, and how many of them make a run noisy. Steps that are
 # too large at first make one or two.
 NOISE, RISES = 0.25, 3
+# A rise by this share of the first loss is none: where a loss is flat it goes up and down.
+FLAT = 1e-3
 # The steps of a noisy run whose mean is looked at.
 WINDOW = 8
 
@@ -74,8 +76,10 @@ class Trace:
 
     @property
     def falls_steadily(self) -> bool:
-        """Whether the loss has fallen at every step, which steps that are too large do not make."""
-        return all(later < earlier for earlier, later in pairwise(self.losses))
+        """Whether the loss falls and has not risen at any step, which steps that are too large do not make."""
+        rise = FLAT * self.losses[0]
+        rises = any(later > earlier + rise for earlier, later in pairwise(self.losses))
+        return self.losses[-1] < self.losses[0] and not rises
 
     def note_gradients(self, parameters: list[Tensor], names: dict[int, str]) -> None:
         """Make sparse gradients dense, which Adam needs; note whose gradient is there, and whose is not zero."""

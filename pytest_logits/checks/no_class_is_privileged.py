@@ -33,7 +33,7 @@ HARD = 10.0
 MOST_IGNORED = 20
 # Where classes have nothing to do with each other, one in 2^8 pairs keeps its order in so many rows.
 FEW_ROWS = 8
-# Up to so many classes each wins in a few settings, and 27 settings are certain where one does not.
+# Up to so many classes each wins in a few settings.
 FEW_CLASSES = 16
 
 WINS = "every class has the highest score somewhere"
@@ -125,25 +125,25 @@ class _Found:
 def _looked_at(subject: Subject) -> _Found:
     """As many settings as it takes. One copy will do where a few have nothing to say, as with few classes."""
     if subject.sample_logits.shape[1] > FEW_CLASSES:
-        return _found(subject, most=MOST_SETTINGS)
+        return _found(subject)
     with suppress(Exception):
         reused = Reused(subject)
         settings = [_scores(subject, reused.scattered, variant) for variant in range(SETTINGS)]
         found = _Found(settings, _behind(torch.cat(settings)), average_of_others(settings))
         if not found.anything:
             return found
-    return _found(subject, most=MOST_SETTINGS - SETTINGS)
+    return _found(subject)
 
 
-def _found(subject: Subject, *, most: int) -> _Found:
+def _found(subject: Subject) -> _Found:
     classes = subject.sample_logits.shape[1]
     settings = [_scores(subject, subject.scattered, variant) for variant in range(SETTINGS)]
-    while not any(map(len, settings)) and len(settings) < most:
+    while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
         settings.append(_scores(subject, subject.scattered, len(settings)))
     behind = _behind(torch.cat(settings)) if any(map(len, settings)) else {}
     if behind:
         certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-        while len(settings) < most and not _is_told(settings, behind, certain):
+        while len(settings) < MOST_SETTINGS and not _is_told(settings, behind, certain):
             settings.append(_scores(subject, subject.scattered, len(settings)))
         still = _behind(torch.cat(settings))
         behind = {c: d for c, d in still.items() if _is_told(settings, {c: d}, certain)}
