@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_logits import learning
 from pytest_logits.guard import preserved_state
-from pytest_logits.learning import ARRIVED, FALL, FASTER, GOAL, SILENT_STEPS, LearningRun, learning_run
+from pytest_logits.learning import ARRIVED, FALL, FASTER, GOAL, MUCH_FASTER, SILENT_STEPS, LearningRun, learning_run
 from pytest_logits.model import make_spec
 from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.sparkline import thinned
@@ -138,7 +138,10 @@ def test_a_loss_on_its_way_has_the_steps_of_the_next_step_size_too():
     assert BUDGET[0][1] < len(trace.losses) - 1 <= BUDGET[0][1] + BUDGET[1][1]
 
 
-def test_a_loss_that_has_fallen_at_every_step_goes_on_in_larger_ones(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("share", "faster"), [(SLOW, FASTER), (SLOW / 100, MUCH_FASTER)], ids=["slow", "hardly moves"])
+def test_a_loss_that_falls_steadily_goes_on_in_larger_steps(
+    monkeypatch: pytest.MonkeyPatch, share: float, faster: float
+):
     sizes: list[float] = []
 
     class Watched(torch.optim.Adam):
@@ -147,10 +150,10 @@ def test_a_loss_that_has_fallen_at_every_step_goes_on_in_larger_ones(monkeypatch
             return super().step(closure)
 
     monkeypatch.setattr(torch.optim, "Adam", Watched)
-    LearningRun(subject_of(lambda: Slow(SLOW)))
-    own = BUDGET[0][1]
-    assert sizes == [BUDGET[0][0]] * own + [FASTER * BUDGET[0][0]] * (len(sizes) - own)
-    assert len(sizes) > own
+    (first, *_) = LearningRun(subject_of(lambda: Slow(share))).traces
+    own, spent = BUDGET[0][1], len(first.losses) - 1
+    assert sizes[:spent] == [BUDGET[0][0]] * own + [faster * BUDGET[0][0]] * (spent - own)
+    assert spent > own
 
 
 class Jolted(Slow):

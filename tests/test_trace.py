@@ -32,9 +32,10 @@ def test_a_few_rises_or_small_ones_are_no_noise(losses: list[float]):
     assert trace.least == trace.lowest == min(losses)
 
 
-def test_a_run_falls_steadily_where_every_loss_is_below_the_one_before():
-    assert Trace(1.0, losses=[3.0, 2.0, 1.0]).falls_steadily
-    assert not Trace(1.0, losses=[3.0, 1.0, 1.0]).falls_steadily
+def test_a_run_falls_steadily_where_no_step_raises_the_loss_but_for_a_thousandth():
+    assert Trace(1.0, losses=[3.0, 2.0, 2.002, 1.0]).falls_steadily
+    assert not Trace(1.0, losses=[3.0, 2.0, 2.004, 1.0]).falls_steadily
+    assert not Trace(1.0, losses=[3.0, 3.0]).falls_steadily
 
 
 def test_a_gradient_of_zeros_connects_a_parameter_and_does_not_move_it():
