@@ -75,9 +75,13 @@ def smallest(
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
+    # Hypothesis keeps what it has called last, and with it all models that the caller holds.
+    held = [goes_wrong]
     try:
         # Inside a test of the user's own, Hypothesis reads the settings of that test for whether it may be nested.
         with _without_local_constants(), local_settings(quiet):
-            return find(strategy, goes_wrong, settings=quiet, random=random.Random(seed))
+            return find(strategy, lambda value: held[0](value), settings=quiet, random=random.Random(seed))
     except (NoSuchExample, Unsatisfiable):
         return wrong
+    finally:
+        held.clear()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -148,3 +150,16 @@ def test_it_can_be_asked_inside_a_test_that_hypothesis_runs():
     test()
     assert found
     assert all(found)
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_what_was_searched_with_is_not_kept(wrong: bool):
+    class Model:
+        """As large as a model may be."""
+
+    model = Model()
+    gone = weakref.ref(model)
+    smallest(st.integers(), lambda n, model=model: wrong and model is not None, seed=0, examples=5)
+    del model
+    gc.collect()
+    assert gone() is None
