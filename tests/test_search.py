@@ -153,13 +153,18 @@ def test_it_can_be_asked_inside_a_test_that_hypothesis_runs():
 
 
 @pytest.mark.parametrize("wrong", [True, False])
-def test_what_was_searched_with_is_not_kept(wrong: bool):
+def test_what_was_searched_with_does_not_wait_for_the_garbage_collector(wrong: bool):
     class Model:
         """As large as a model may be."""
 
-    model = Model()
-    gone = weakref.ref(model)
-    smallest(st.integers(), lambda n, model=model: wrong and model is not None, seed=0, examples=5)
-    del model
+    def search() -> weakref.ref[Model]:
+        model = Model()
+        smallest(st.integers(), lambda n: wrong and type(model) is Model, seed=0, examples=5)
+        return weakref.ref(model)
+
     gc.collect()
-    assert gone() is None
+    gc.disable()
+    try:
+        assert search()() is None
+    finally:
+        gc.enable()
