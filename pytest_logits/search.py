@@ -75,7 +75,7 @@ def smallest(
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-    # Hypothesis leaves what it has called, and with it the caller's models, to the garbage collector.
+    # Hypothesis leaves what it has called, and with it the models of a search for nothing, to the garbage collector.
     held = [goes_wrong]
     try:
         # Inside a test of the user's own, Hypothesis reads the settings of that test for whether it may be nested.

@@ -152,14 +152,13 @@ def test_it_can_be_asked_inside_a_test_that_hypothesis_runs():
     assert all(found)
 
 
-@pytest.mark.parametrize("wrong", [True, False])
-def test_what_was_searched_with_does_not_wait_for_the_garbage_collector(wrong: bool):
+def test_what_nothing_was_found_with_does_not_wait_for_the_garbage_collector():
     class Model:
         """As large as a model may be."""
 
     def search() -> weakref.ref[Model]:
         model = Model()
-        smallest(st.integers(), lambda n: wrong and type(model) is Model, seed=0, examples=5)
+        smallest(st.integers(), lambda n: type(model) is not Model, seed=0, examples=5)
         return weakref.ref(model)
 
     gc.collect()
