@@ -188,7 +188,7 @@ class LearningRun:
     # Training
 
     def _each_step_size(self, step_of: Step, **how: Any) -> Iterator[Trace]:
-        """A trace for each step size of the profile, in turn; one that is on its way has the next one's steps too."""
+        """A trace for each step size of the profile, in turn; one that goes on has the next one's steps too."""
         sizes, steps = map(list, zip(*self.subject.settings.profile.learning, strict=True))
         while steps:
             own, further = steps.pop(0), steps[0] if steps else 0
@@ -213,7 +213,8 @@ class LearningRun:
         ``step_of(model)`` gives the scores and the loss. The goal is what the place of the outputs asks for, or
         ``goal`` where that is lower. ``confined`` scores are the model's own, which stop when they sit on their floor.
         ``prepare`` changes the fresh copy and says what trains; by default the parameters that require a gradient and
-        are not declared frozen. A loss that will be there at its pace has ``further`` steps after ``steps``.
+        are not declared frozen. A loss that will be there at its pace has ``further`` steps after ``steps``,
+        and so has one that falls steadily, in larger steps.
         """
         subject = self.subject
         trace = Trace(step_size)

@@ -26,7 +26,7 @@ class Trace:
     """One training run: step size, losses before each step, what the outputs were like, and who got a gradient.
 
     ``connected`` are the names of the parameters with a gradient at any step, ``moved`` those with one that is not 0.
-    ``went_on`` says that it had further steps, being on its way.
+    ``went_on`` says that it had further steps, being on its way or falling steadily.
     """
 
     step_size: float
