@@ -20,6 +20,7 @@ from pytest_logits.descent import plain
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
+from pytest_logits.not_finite import not_finite
 from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, Subject
@@ -39,6 +40,8 @@ PROOF = 0.5
 # What falls steadily is not helped by smaller steps: it goes on with steps so much larger, half of a power of ten, or
 # a whole one where it has hardly moved.
 FASTER, MUCH_FASTER = 3.0, 10.0
+# What is expected of the first step, where anything is to be said of the rest.
+FINITE = "a finite loss and finite logits"
 # Steps with no gradient anywhere before a run gives up; dropout may silence one.
 SILENT_STEPS = 3
 
@@ -89,6 +92,21 @@ class LearningRun:
     def lowest(self) -> float:
         """The lowest loss of all steps."""
         return min((t.lowest for t in self.traces if math.isfinite(t.lowest)), default=math.nan)
+
+    @property
+    def broken_start(self) -> str:
+        """In words, that the loss or a logit is not finite before the first step; empty where they are.
+
+        A loss may be finite all the same, where a logit of minus infinity is not that of an example's own class, and
+        whether it is, is a matter of the draw.
+        """
+        first, broken = self.traces[0].losses[0], self.traces[0].broken
+        if not math.isfinite(first):
+            return f"the loss is {first} before the first step"
+        if not broken:
+            return ""
+        are = "logit is" if broken == 1 else "logits are"
+        return f"{broken} {are} NaN or infinite before the first step, see outputs_stay_finite"
 
     @property
     def steps(self) -> int:
@@ -274,6 +292,8 @@ class LearningRun:
 
     def _note(self, trace: Trace, scores: Tensor, loss: float, goal: float) -> None:
         decided = self.subject.decide(scores)
+        if not trace.losses:
+            trace.broken = int(not_finite(scores).sum())
         trace.losses.append(loss)
         trace.accuracy = float((decided == self.labels).double().mean())
         trace.most_predicted = max(trace.most_predicted, _distinct(decided))

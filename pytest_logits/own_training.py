@@ -150,6 +150,10 @@ class OwnTraining:
         seen.last = self._reference_loss(model)
         seen.unchanged = tuple(name for name, p in named.items() if torch.equal(p.detach(), start[name]))
         seen.changed = tuple(name for name in named if name not in seen.unchanged)
+        for index, name in enumerate(watch.watched) if seen.taken else ():
+            pushed = torch.stack([taken.given[index] != 0 for taken in seen.taken]).any(dim=0)
+            moved = (named[name].detach() != start[name]).flatten()
+            seen.pushed, seen.moved = seen.pushed + int(pushed.sum()), seen.moved + int((pushed & moved).sum())
         return seen
 
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:

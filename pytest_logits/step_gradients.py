@@ -8,7 +8,7 @@ with its sign turned leaves nothing but rounding; another loss leaves something,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -69,11 +69,15 @@ def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     return all(f is not None and f.positive and f.left < exact for f, exact in _fits(subject, pulled))
 
 
-def weighs_classes(subject: Subject, pulled: Iterable[Pulled]) -> bool:
-    """Whether every gradient seen is the registered loss's but for a weight per target, and the weights differ."""
-    fits = _fits(subject, pulled)
-    uneven = [f is not None and max(f.weights) > (1 + APART * exact) * min(f.weights) for f, exact in fits]
-    return any(uneven) and follows_registered(subject, pulled)
+def weight_ratio(subject: Subject, pulled: Sequence[Pulled]) -> float:
+    """The largest weight over the smallest, where every gradient is the registered loss's but for a weight per target.
+
+    1 where it is not, and where the weights do not differ beyond rounding.
+    """
+    if not follows_registered(subject, pulled):
+        return 1.0
+    ratios = [(max(f.weights) / min(f.weights), exact) for f, exact in _fits(subject, pulled) if f is not None]
+    return max((ratio for ratio, exact in ratios if ratio > 1 + APART * exact), default=1.0)
 
 
 def _fits(subject: Subject, pulled: Iterable[Pulled]) -> list[tuple[Fit | None, float]]:

@@ -52,8 +52,10 @@ class OwnRun:
     ``registered`` the registered loss of the same batch from the same random state. ``pulled`` has the gradients that
     the first steps' losses give the logits. ``modes`` tells of each step whether a forward pass with a graph ran in
     train mode; None where there was none. ``unchanged`` and ``changed`` are trainable parameters; ``missing`` are not
-    in the optimizer, ``foreign`` are in it and not in the model. ``climb`` is the cosine of what the first step moves
-    the parameters by and its gradients: 1 straight uphill, -1 downhill, 0 where nothing moves.
+    in the optimizer, ``foreign`` are in it and not in the model. ``pushed`` counts the numbers of the watched
+    parameters that the optimizer was given a gradient for, ``moved`` those of them that are not what they were.
+    ``climb`` is the cosine of what the first step moves the parameters by and its gradients: 1 straight uphill, -1
+    downhill, 0 where nothing moves.
     """
 
     first: float = math.nan
@@ -65,6 +67,8 @@ class OwnRun:
     registered: float = math.nan
     modes: list[bool | None] = field(default_factory=list)
     stepped: int = 0
+    pushed: int = 0
+    moved: int = 0
     climb: float = 0.0
     unchanged: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()

@@ -26,7 +26,8 @@ class Trace:
     """One training run: step size, losses before each step, what the outputs were like, and who got a gradient.
 
     ``connected`` are the names of the parameters with a gradient at any step, ``moved`` those with one that is not 0.
-    ``went_on`` says that it had further steps, being on its way or falling steadily.
+    ``went_on`` says that it had further steps, being on its way or falling steadily. ``broken`` counts the logits that
+    are not finite before the first step, and are no mask.
     """
 
     step_size: float
@@ -38,6 +39,7 @@ class Trace:
     reached: bool = False
     cut: bool = False
     went_on: bool = False
+    broken: int = 0
     connected: set[str] = field(default_factory=set)
     moved: set[str] = field(default_factory=set)
     model: nn.Module | None = None

@@ -17,6 +17,7 @@ from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.sparkline import thinned
 from pytest_logits.subject import Subject
 from pytest_logits.trace import Trace
+from tests.checks.planted import found, result_of
 from tests.zoo import activations, normalised, sound
 
 BUDGET = PROFILES["standard"].learning
@@ -247,6 +248,41 @@ def test_a_loss_that_is_not_finite_ends_a_trace(value: float):
     assert [len(t.losses) for t in run.traces] == [1]
     assert math.isnan(run.best.least)
     assert run.subject.passes.backward == 0
+
+
+class WithoutTheLeast(sound.MLP):
+    """The least score of every row but the first is minus infinity: the loss is finite where it is no label's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        least = scores == scores.amin(dim=1, keepdim=True)
+        least[0] = False
+        return scores.masked_fill(least, -torch.inf)
+
+
+LEARNING = [
+    "every_parameter_learns",
+    "loss_decreases_on_separable_data",
+    "loss_reaches_its_minimum",
+    "predictions_do_not_collapse",
+]
+
+
+@pytest.mark.parametrize("check", LEARNING)
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_said_of_training_where_logits_are_not_finite_at_first(check: str, seed: int):
+    result = result_of(check, lambda: WithoutTheLeast(10), num_classes=10, seed=seed)
+    assert found(result) == ("inconclusive", None)
+    assert "before the first step" in result.verdict.measured
+
+
+def test_logits_that_are_not_finite_are_told_beside_a_loss_that_is():
+    run = LearningRun(subject_of(lambda: sound.MLP(3)))
+    assert run.broken_start == ""
+    run.traces[0].broken = 2
+    assert run.broken_start == "2 logits are NaN or infinite before the first step, see outputs_stay_finite"
+    run.traces[0].losses[0] = math.inf
+    assert run.broken_start == "the loss is inf before the first step"
 
 
 def test_a_model_with_no_gradient_is_given_up_after_a_few_steps():

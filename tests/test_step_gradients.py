@@ -12,7 +12,7 @@ from pytest_logits.guard import preserved_state
 from pytest_logits.model import make_spec
 from pytest_logits.own_training import OwnTraining
 from pytest_logits.settings import Settings
-from pytest_logits.step_gradients import weighs_classes
+from pytest_logits.step_gradients import weight_ratio
 from pytest_logits.subject import Subject
 from tests.checks.planted import found, result_of
 from tests.zoo import sound
@@ -75,8 +75,8 @@ def plain(model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor) -> Tenso
     return loss.detach()
 
 
-@pytest.mark.parametrize(("train_step", "weighs"), [(weighted, True), (plain, False), (softmax_first, False)])
-def test_weights_for_classes_are_seen_in_the_gradients(train_step: object, weighs: bool):
+@pytest.mark.parametrize(("train_step", "ratio"), [(weighted, 9.0), (plain, 1.0), (softmax_first, 1.0)])
+def test_weights_for_classes_are_seen_in_the_gradients(train_step: object, ratio: float):
     arguments = {
         "name": "net",
         "num_classes": 3,
@@ -86,4 +86,4 @@ def test_weights_for_classes_are_seen_in_the_gradients(train_step: object, weigh
     }
     subject = Subject(make_spec(lambda: sound.MLP(3), file=Path(__file__), line=1, arguments=arguments), Settings())
     with preserved_state():
-        assert weighs_classes(subject, OwnTraining(subject).run(2).pulled) == weighs
+        assert weight_ratio(subject, OwnTraining(subject).run(2).pulled) == pytest.approx(ratio, rel=1e-4)

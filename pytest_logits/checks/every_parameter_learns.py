@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from torch import nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, inconclusive, listed, not_applicable, passed
-from pytest_logits.learning import LearningRun, Prepare, learning_run
+from pytest_logits.learning import FINITE, LearningRun, Prepare, learning_run
 from pytest_logits.locate import cut_place
 from pytest_logits.parameters import Parameters, strays, survey
 from pytest_logits.pooled import LUCK, is_clipped
@@ -40,7 +39,8 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     and hidden teachers may be meant, and what a frozen backbone makes of the suite's data says nothing about the data
     it was trained on. Parameters that no gradient has reached, as those of experts that no row has chosen, and
     gradients that are zero in a model that learns, are only mentioned. Behind scores that are clipped at 0 a gradient
-    of zero is a matter of the draw: inconclusive, and outputs_are_logits reports it.
+    of zero is a matter of the draw: inconclusive, and outputs_are_logits reports it. Nothing is said where the
+    loss or a logit is not finite before the first step.
 
     Causes: unregistered_parameters, frozen_parameters, detached_graph, degenerate_initialisation,
     output_ignores_input.
@@ -48,11 +48,8 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     if subject.has_single_column:
         return not_applicable("with one score per example no parameter has a gradient; see outputs_are_logits")
     run = learning_run(subject)
-    if not math.isfinite(run.traces[0].losses[0]):
-        first = run.traces[0].losses[0]
-        return inconclusive(
-            f"the loss is {first} before the first step", expected="a finite loss", evidence=run.evidence()
-        )
+    if run.broken_start:
+        return inconclusive(run.broken_start, expected=FINITE, evidence=run.evidence())
     connected: set[str] = set().union(*(trace.connected for trace in run.traces))
     moved: set[str] = set().union(*(trace.moved for trace in run.traces))
     found = survey(subject, connected=connected, moved=moved)

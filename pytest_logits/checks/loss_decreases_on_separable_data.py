@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
-from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.learning import FINITE, LearningRun, learning_run
 from pytest_logits.parameters import strays
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import Subject
@@ -19,7 +17,7 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     It fails where learning is impossible, not where it is slow: no trainable parameter gets a gradient that is not
     exactly zero. A loss that falls by less than a tenth within the budget is inconclusive, and so is one of scores that
     are clipped at 0, where learning is a matter of the draw. Behind an activation, what there is to gain ends at its
-    floor.
+    floor. Nothing is said where the loss or a logit is not finite before the first step.
 
     Causes: single_column_cross_entropy, frozen_parameters, unregistered_parameters, detached_graph,
     degenerate_initialisation.
@@ -36,10 +34,8 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
         return not_applicable("the model has no parameters to train")
     run = learning_run(subject)
     first, lowest = run.traces[0].losses[0], run.lowest
-    if not math.isfinite(first):
-        return inconclusive(
-            f"the loss is {first} before the first step", expected="a finite loss", evidence=run.evidence()
-        )
+    if run.broken_start:
+        return inconclusive(run.broken_start, expected=FINITE, evidence=run.evidence())
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
     measured = f"the loss went from {first:.4f} to {lowest:.4f} in {counted(run.steps, 'step')}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
-from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.learning import FINITE, LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.regions import Region
@@ -33,7 +31,8 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     3.6222 at K = 100, however well the model classifies. A loss below .8 of the way up to that floor passes, which ends
     the run at once. A model that is kept above its floor fails, and the same training with the activation undone is
     the proof. A loss that is merely slow is inconclusive, and so is one of scores that are clipped at 0: a ReLU has no
-    floor, whether training gets by is a matter of the draw, and outputs_are_logits reports it.
+    floor, whether training gets by is a matter of the draw, and outputs_are_logits reports it. Nothing is said
+    where the loss or a logit is not finite before the first step.
 
     Causes: softmax_before_cross_entropy, sigmoid_before_cross_entropy, sigmoid_before_bce_with_logits,
     softmax_before_bce_with_logits, bounded_logits, probabilities_into_nll_loss, logits_into_nll_loss.
@@ -48,9 +47,8 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     measured = f"{lowest} at accuracy {best.accuracy:.2f}, after {counted(run.steps, 'step')}"
     if best.least < run.impossible:
         return _below_minimum(subject, run, measured)
-    if not math.isfinite(run.traces[0].losses[0]):
-        first = run.traces[0].losses[0]
-        return inconclusive(f"the loss is {first} before the first step", expected="a finite loss", evidence=evidence)
+    if run.broken_start:
+        return inconclusive(run.broken_start, expected=FINITE, evidence=evidence)
     region = _confining_region(subject, run)
     if region is None and is_clipped(subject):
         return inconclusive(f"{measured}; {LUCK}", expected=f"below {run.goal:.4f}", evidence=evidence)

@@ -13,6 +13,7 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.locate import first_place
+from pytest_logits.not_finite import not_finite
 from pytest_logits.search import smallest
 from pytest_logits.subject import Subject
 
@@ -41,7 +42,7 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
 
     def broken(scale: float, count: int) -> Tensor | None:
         try:
-            bad = _bad(_logits(subject, _model(subject, count), scale, count))
+            bad = not_finite(_logits(subject, _model(subject, count), scale, count))
         except (RuntimeError, ValueError, IndexError):
             if count == SCAN_ROWS:
                 raise
@@ -56,7 +57,7 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
         scale, count = draw
         if count != SCAN_ROWS:
             with suppress(RuntimeError, ValueError, IndexError):
-                if not bool(_bad(_logits(subject, evaluated, scale, count)).any()):
+                if not bool(not_finite(_logits(subject, evaluated, scale, count)).any()):
                     return False
         return broken(scale, count) is not None
 
@@ -94,17 +95,3 @@ def _model(subject: Subject, count: int) -> nn.Module:
 def _logits(subject: Subject, model: nn.Module, scale: float, count: int) -> Tensor:
     inputs = subject.inputs(count, "finite")
     return subject.scores(model, scale * inputs if scale != 1.0 else inputs, purpose="finite")
-
-
-def _bad(logits: Tensor) -> Tensor:
-    """NaN, plus infinity, and minus infinity that is not a mask.
-
-    A mask leaves some class of the example; of dense scores a position may be masked as a whole.
-    """
-    minus = logits == -torch.inf
-    masked = minus.all(dim=0, keepdim=True).expand_as(logits)
-    if logits.ndim < 2:
-        masked = torch.zeros_like(minus)
-    elif logits.ndim == 2:
-        masked = masked & ~masked.all(dim=1, keepdim=True)
-    return ~logits.isfinite() & ~(minus & masked)

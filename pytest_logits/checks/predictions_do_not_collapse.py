@@ -11,7 +11,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.checks.predictions_match_logits import sure
 from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Verdict, counted, inconclusive, not_applicable, passed
-from pytest_logits.learning import LearningRun, learning_run
+from pytest_logits.learning import FINITE, LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import BENT, Subject
@@ -33,6 +33,7 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly. Where nothing
     trains, which other checks report, the predictions are those of the initial weights, and nothing is said of them.
     Nor of scores that are clipped at 0: what comes of them is a matter of the draw, and outputs_are_logits reports it.
+    Nor where the loss or a logit is not finite before the first step.
 
     Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, softmax_before_bce_with_logits,
     output_ignores_input, prediction_disagrees_with_logits.
@@ -65,6 +66,8 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
             counterexample={"batch_size": len(run.labels), "predicted": "class 1 for every row"},
             evidence=evidence,
         )
+    if run.broken_start:
+        return inconclusive(run.broken_start, expected=FINITE, evidence=evidence)
     if is_clipped(subject):
         return inconclusive(f"{measured}; {LUCK}", expected="at least 2 classes", evidence=evidence)
     if most == 1 and run.ignores_input:

@@ -393,6 +393,55 @@ def test_gradients_that_overflow_are_no_evidence_of_it():
     assert result.verdict.cause != "gradients_not_cleared"
 
 
+# Steps that weigh the classes.
+
+
+def for_the_rare(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y, weight=torch.tensor([1.0, 20.0, 20.0]))
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def mostly_common() -> Any:
+    yield torch.zeros(40, 10), torch.tensor([0] * 36 + [1, 2] * 2)
+
+
+def test_a_step_that_weighs_the_classes_may_raise_the_loss_without_weights():
+    result = judge(optimizer=sgd, train_step=for_the_rare, batches=mostly_common)
+    assert found(result) == ("passed", None)
+    assert "with a weight for each class" in result.verdict.measured
+
+
+def test_a_step_that_weighs_the_classes_and_diverges_is_not_passed():
+    far_too_large = judge(
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e6), train_step=for_the_rare, batches=mostly_common
+    )
+    assert found(far_too_large) == ("inconclusive", None)
+
+
+# Steps that are rounded away.
+
+
+def in_bfloat16() -> nn.Module:
+    model = sound.MLP(3).bfloat16()
+    with torch.no_grad():
+        model.net[2].bias[0] = 0.0
+    return model
+
+
+def test_a_number_at_0_may_move_where_all_else_is_rounded_away():
+    result = judge(in_bfloat16, optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e-7))
+    assert found(result) == ("failed", "learning_rate_too_low")
+    assert ": 1 of " in result.verdict.measured
+
+
+def test_small_steps_of_adam_in_bfloat16_are_a_choice():
+    result = judge(in_bfloat16, optimizer=lambda m: torch.optim.Adam(m.parameters(), lr=2e-5))
+    assert found(result) in [("passed", None), ("advice", "learning_rate_too_low")]
+
+
 # What the optimizer holds.
 
 

@@ -3,7 +3,8 @@
 Each subject and seed is a line of the file as soon as it is run, and what stands in the file is not run again, so a run
 may be stopped and goes on; what stands there for other seeds is summed up with the rest. ``--part 0/8`` takes every
 eighth subject, for as many machines; ``--read`` sums up the files that they wrote. ``--share 0.05`` takes, for each
-seed, its own twentieth of every suite but the examples, drawn by the seed and the names. The exit code is 1 where a
+seed, its own twentieth of every suite but the examples, drawn by the seed and the names. ``--select learning`` runs
+only the checks with that name or tag, which takes a fraction of the time. The exit code is 1 where a
 verdict of an exact check changes, or more than one in 10,000 of the others.
 """
 
@@ -13,7 +14,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measured(options: argparse.Namespace) -> list[Run]:
     """All runs in the file, after those that were asked for and missing in it."""
-    known = {(run["suite"], run["subject"], run["seed"]): run for run in lines(options.out)}
+    known = {
+        (run["suite"], run["subject"], run["seed"], tuple(run.get("select", ()))): run for run in lines(options.out)
+    }
     others = {run["torch"] for run in known.values()} - {torch.__version__}
     if others:
         raise SystemExit(f"{options.out.name} holds runs of torch {', '.join(sorted(others))}; name another file")
@@ -52,9 +55,9 @@ def measured(options: argparse.Namespace) -> list[Run]:
     for seed in range(*options.seeds):
         drawn = [one for suite, whole in all_of.items() for one in share_of(whole, suite, seed, options.share)]
         for subject in drawn[part::parts]:
-            key = (subject.suite, subject.name, seed)
+            key = (subject.suite, subject.name, seed, tuple(options.select))
             if key not in known:
-                known[key] = measure(subject, seed)
+                known[key] = measure(subject, seed, options.select)
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[key]) + "\n")
         print(f"seed {seed}: {len(drawn[part::parts])} subjects", flush=True)
@@ -69,11 +72,11 @@ def share_of(whole: list[Subject], suite: str, seed: int, share: float) -> list[
     return [whole[number] for number in sorted(order[: math.ceil(share * len(whole))])]
 
 
-def measure(subject: Subject, seed: int) -> dict[str, Any]:
+def measure(subject: Subject, seed: int, select: Sequence[str] = ()) -> dict[str, Any]:
     """One run. An exception is a verdict of its own, for the next subject is to be run whatever this one raises."""
     started = time.perf_counter()
     try:
-        verdicts = {result.check: [result.outcome, result.verdict.cause or ""] for result in subject.run(seed)}
+        verdicts = {result.check: [result.outcome, result.verdict.cause or ""] for result in subject.run(seed, select)}
     except Exception as error:
         verdicts = {"run": ["raised", f"{type(error).__name__}: {error}"]}
     return {
@@ -81,6 +84,7 @@ def measure(subject: Subject, seed: int) -> dict[str, Any]:
         "subject": subject.name,
         "seed": seed,
         "torch": torch.__version__,
+        "select": list(select),
         "seconds": round(time.perf_counter() - started, 2),
         "verdicts": verdicts,
     }
@@ -113,6 +117,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 200), metavar=("FIRST", "END"))
     parser.add_argument("--part", type=_part, default=(0, 1), metavar="I/N", help="every N-th subject")
     parser.add_argument("--share", type=float, default=1.0, help="so much of each suite, drawn for each seed")
+    parser.add_argument("--select", action="append", default=[], help="names or tags of the checks; all by default")
     parser.add_argument("--suite", action="append", choices=SUITES, help="examples, zoo and losses are the default")
     parser.add_argument("--json", type=Path, help="write the counts and the changes to this file")
     return parser.parse_args(arguments)

@@ -24,13 +24,19 @@ from pytest_logits.model import ARGUMENTS, ModelSpec
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
+Run = Callable[[int, Iterable[str]], Iterable[Result]]
+
+
 @dataclass(frozen=True)
 class Subject:
-    """One model or loss, and how its checks are run for a seed. Names are unique in a suite, and always the same."""
+    """One model or loss, and how its checks are run. Names are unique in a suite, and always the same.
+
+    ``run`` takes a seed and the names or tags of the checks to run; without any it runs all.
+    """
 
     suite: str
     name: str
-    run: Callable[[int], Iterable[Result]]
+    run: Run
 
 
 def subjects(suite: str) -> list[Subject]:
@@ -43,7 +49,7 @@ def subjects(suite: str) -> list[Subject]:
     return made
 
 
-Named = Iterator[tuple[str, Callable[[int], Iterable[Result]]]]
+Named = Iterator[tuple[str, Run]]
 
 
 def _examples() -> Named:
@@ -61,9 +67,9 @@ def _examples() -> Named:
             yield f"{folder.name}/{spec.name}", functools.partial(_run_spec, spec)
 
 
-def _run_spec(spec: ModelSpec, seed: int) -> Iterable[Result]:
+def _run_spec(spec: ModelSpec, seed: int, select: Iterable[str]) -> Iterable[Result]:
     arguments = {name: getattr(spec, name) for name in ARGUMENTS}
-    return pytest_logits.check_classifier(spec.factory, seed=seed, **arguments)
+    return pytest_logits.check_classifier(spec.factory, seed=seed, select=select, **arguments)
 
 
 def _zoo() -> Named:
@@ -75,21 +81,14 @@ def _zoo() -> Named:
         key = repr((model.name, model.factory, sorted(model.arguments.items(), key=lambda pair: pair[0])))
         if key not in seen:
             seen.add(key)
-            yield model.name, functools.partial(_fresh, families, model)
+            yield model.name, functools.partial(families.run_again, model)
 
 
 def _losses() -> Named:
     """The losses of tests/zoo/own_losses."""
     families: Any = importlib.import_module("tests.zoo.own_losses.families")
     for loss in (*families.FAULTS, *families.SOUND, *families.TRAPS):
-        yield loss.name, functools.partial(_fresh, families, loss)
-
-
-def _fresh(families: Any, entry: Any, seed: int) -> Iterable[Result]:
-    """A run that is not kept: two hundred seeds of them would fill the memory."""
-    families._RUNS.clear()
-    found: Iterable[Result] = families.run(entry, seed)
-    return found
+        yield loss.name, functools.partial(families.run_again, loss)
 
 
 def _real() -> Named:
@@ -98,10 +97,12 @@ def _real() -> Named:
         yield entry.name, functools.partial(_run_real, entry)
 
 
-def _run_real(entry: Any, seed: int) -> Iterable[Result]:
+def _run_real(entry: Any, seed: int, select: Iterable[str]) -> Iterable[Result]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest_logits.check_classifier(entry.factory, name=entry.name, seed=seed, **entry.arguments)
+        return pytest_logits.check_classifier(
+            entry.factory, name=entry.name, seed=seed, select=select, **entry.arguments
+        )
 
 
 SUITES: dict[str, Callable[[], Named]] = {"examples": _examples, "zoo": _zoo, "losses": _losses, "real": _real}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def test_an_exact_check_may_change_none_and_the_others_one_in_ten_thousand(check
     assert too_many(changes(runs, EXACT)) is not allowed
 
 
+def test_what_was_run_twice_for_a_seed_counts_once():
+    runs = [made(seed, calm=["passed", ""]) for seed in (0, 1, 1)]
+    assert changes(runs, frozenset())["checks"] == {"calm": {"verdicts": 2, "changes": 0}}
+
+
 def test_the_table_has_the_counts_and_the_changes():
     runs = [made(seed, outputs_are_logits=["failed" if seed else "passed", "cause"[: seed * 9]]) for seed in range(2)]
     assert table(changes(runs, EXACT), EXACT).splitlines() == [
@@ -74,7 +80,7 @@ def test_a_rate_is_no_more_than_one():
 
 
 def test_a_share_is_drawn_for_each_seed_and_is_always_the_same():
-    whole = [Subject("zoo", str(number), lambda seed: []) for number in range(100)]
+    whole = [Subject("zoo", str(number), lambda seed, select: []) for number in range(100)]
     drawn = [[one.name for one in script.share_of(whole, "zoo", seed, 0.05)] for seed in range(200)]
     assert drawn == [[one.name for one in script.share_of(whole, "zoo", seed, 0.05)] for seed in range(200)]
     assert {len(set(names)) for names in drawn} == {5}
@@ -85,7 +91,7 @@ def test_a_share_is_drawn_for_each_seed_and_is_always_the_same():
 
 @pytest.mark.parametrize(("suite", "share", "taken"), [("examples", 0.05, 3), ("zoo", 1.0, 3), ("zoo", 1e-9, 1)])
 def test_examples_are_never_drawn_and_of_the_others_there_is_at_least_one(suite: str, share: float, taken: int):
-    whole = [Subject(suite, str(number), lambda seed: []) for number in range(3)]
+    whole = [Subject(suite, str(number), lambda seed, select: []) for number in range(3)]
     assert len(script.share_of(whole, suite, 0, share)) == taken
 
 
@@ -102,7 +108,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
 
     def subject(name: str) -> Any:
-        def run(seed: int) -> list[Result]:
+        def run(seed: int, select: Iterable[str]) -> list[Result]:
             seen.append((name, seed))
             if name == "raises":
                 raise KeyError("mine")
@@ -138,6 +144,17 @@ def test_what_was_run_before_for_other_seeds_is_summed_up_too(
     assert len(ran) == 5
     start(tmp_path / "out.jsonl", "--seeds", "1", "2")
     assert "run                                                 2        0" in capsys.readouterr().out
+
+
+def test_some_checks_are_run_beside_what_was_run_whole(tmp_path: Path, ran: list[tuple[str, int]]):
+    out = tmp_path / "out.jsonl"
+    start(out, "--seeds", "0", "1")
+    ran.clear()
+    for _ in range(2):
+        start(out, "--seeds", "0", "1", "--select", "learning", "--select", "data")
+    assert ran == [("one", 0), ("raises", 0), ("three", 0)]
+    runs = [json.loads(line)["select"] for line in out.read_text().splitlines()]
+    assert runs == [[]] * 3 + [["learning", "data"]] * 3
 
 
 def test_the_parts_make_the_whole(tmp_path: Path, ran: list[tuple[str, int]], capsys: pytest.CaptureFixture[str]):

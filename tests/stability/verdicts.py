@@ -18,17 +18,18 @@ def changes(runs: Iterable[Run], exact: frozenset[str]) -> dict[str, Any]:
 
     The verdict of a check on a subject is the most frequent one over the seeds, of equally frequent ones that of the
     lowest seed; every other one is a change. A subject that was run for one seed only says nothing and is left out.
+    What was run twice for one seed, as with other checks beside it, counts once.
     """
-    by_place: dict[tuple[str, str, str], list[tuple[int, tuple[str, ...]]]] = defaultdict(list)
+    by_place: dict[tuple[str, str, str], dict[int, tuple[str, ...]]] = defaultdict(dict)
     for run in runs:
         for check, verdict in run["verdicts"].items():
-            by_place[run["suite"], run["subject"], check].append((run["seed"], tuple(verdict)))
+            by_place[run["suite"], run["subject"], check][run["seed"]] = tuple(verdict)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     changed = []
-    for (suite, subject, check), found in sorted(by_place.items()):
+    for (suite, subject, check), by_seed in sorted(by_place.items(), key=lambda item: item[0]):
+        found = sorted(by_seed.items())
         if len(found) < 2:
             continue
-        found.sort()
         usual = Counter(verdict for _, verdict in found).most_common(1)[0][0]
         others = [(seed, verdict) for seed, verdict in found if verdict != usual]
         counts[check].update(verdicts=len(found), changes=len(others))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 
 import pytest
 
@@ -76,9 +77,16 @@ def run(model: Fault | Trap, seed: int = 0) -> list[Result]:
     """All checks on one model, in the order of the report. Run once, however many tests look at it."""
     key = _key(model, seed)
     if key not in _RUNS:
-        with warnings.catch_warnings():
-            # torch warns of the models that leave dim= out.
-            warnings.filterwarnings("ignore", message="Implicit dimension choice")
-            report = pytest_logits.check_classifier(model.factory, name=model.name, seed=seed, **model.arguments)
-        _RUNS[key] = list(report)
+        _RUNS[key] = run_again(model, seed)
     return _RUNS[key]
+
+
+def run_again(model: Fault | Trap, seed: int, select: Iterable[str] = ()) -> list[Result]:
+    """The same, or only the checks whose names or tags are given, and not kept."""
+    with warnings.catch_warnings():
+        # torch warns of the models that leave dim= out.
+        warnings.filterwarnings("ignore", message="Implicit dimension choice")
+        report = pytest_logits.check_classifier(
+            model.factory, name=model.name, seed=seed, select=select, **model.arguments
+        )
+    return list(report)

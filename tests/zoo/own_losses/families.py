@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 import pytest_logits
@@ -28,6 +30,12 @@ def run(loss: FaultyLoss | SoundLoss, seed: int = 0) -> list[Result]:
     """All checks of losses on one loss, in the order of the report. Run once, however many tests look at it."""
     key = (loss.name, seed)
     if key not in _RUNS:
-        arguments = loss.all_arguments if isinstance(loss, FaultyLoss) else loss.arguments
-        _RUNS[key] = list(pytest_logits.check_loss(loss.loss, name=loss.name, seed=seed, profile=PROFILE, **arguments))
+        _RUNS[key] = run_again(loss, seed)
     return _RUNS[key]
+
+
+def run_again(loss: FaultyLoss | SoundLoss, seed: int, select: Iterable[str] = ()) -> list[Result]:
+    """The same, or only the checks whose names or tags are given, and not kept."""
+    arguments = loss.all_arguments if isinstance(loss, FaultyLoss) else loss.arguments
+    report = pytest_logits.check_loss(loss.loss, name=loss.name, seed=seed, profile=PROFILE, select=select, **arguments)
+    return list(report)
