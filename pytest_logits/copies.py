@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import fnmatch
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_logits import data
@@ -61,6 +61,8 @@ class Copies(ABC):
         self.name = spec.name
         self._draws = InitialDraws()
         self._sizes: dict[tuple[str, torch.Size], float] = {}
+        # What the factory has made and nobody has used.
+        self._spare: Any = None
 
     @cached_property
     def device(self) -> torch.device:
@@ -93,8 +95,10 @@ class Copies(ABC):
     def _make(self) -> nn.Module:
         """A copy where there is one shared object, so that the user's own is never touched; else a new one."""
         shared = self._shared
-        made = self._call_factory() if shared is None else copy.deepcopy(shared)
-        if shared is not None:
+        if shared is None:
+            made, self._spare = self._call_factory() if self._spare is None else self._spare, None
+        else:
+            made = copy.deepcopy(shared)
             # A net that is not initialised yet draws its weights now.
             seed_everything(self.seed("weights"))
         model = module_of(made)
@@ -110,7 +114,10 @@ class Copies(ABC):
         if isinstance(self.spec.factory, nn.Module) or is_net(self.spec.factory):
             return self.spec.factory
         first, second = self._call_factory(), self._call_factory()
-        return first if first is second else None
+        if first is second:
+            return first
+        self._spare = second
+        return None
 
     def _call_factory(self) -> Any:
         seed_everything(self.seed("weights"))
@@ -151,9 +158,16 @@ class Copies(ABC):
         return model
 
     def scatter(
-        self, model: nn.Module, amount: float, variant: int = 0, *, mirrored: bool = False, head_only: bool = False
+        self,
+        model: nn.Module,
+        amount: float,
+        variant: int = 0,
+        *,
+        mirrored: bool = False,
+        head_only: bool = False,
+        made: Mapping[int, Tensor] | None = None,
     ) -> None:
-        """Add the noise of :meth:`scattered` to a copy in place."""
+        """Add the noise of :meth:`scattered` to a copy in place; to the values in ``made``, by the parameters' ids."""
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
         parameters = list(model.named_parameters())
         if head_only:
@@ -162,7 +176,8 @@ class Copies(ABC):
         with torch.no_grad():
             for name, p in parameters:
                 if amount and p.is_floating_point():
-                    add_noise(p, self._size_of(name, p) * (-amount if mirrored else amount), rng)
+                    start = made.get(id(p)) if made is not None else None
+                    add_noise(p, self._size_of(name, p) * (-amount if mirrored else amount), rng, start=start)
 
     def _size_of(self, name: str, parameter: nn.Parameter) -> float:
         """The size of a parameter as initialised, which is the same in every copy."""

@@ -20,12 +20,15 @@ class Reused:
         self._model = copies.fresh()
         tensors = (*self._model.parameters(), *self._model.buffers())
         self._made = [(tensor, tensor.detach().clone()) for tensor in tensors]
+        self._values = {id(tensor): made for tensor, made in self._made}
 
     def scattered(self, amount: float, variant: int = 0) -> nn.Module:
         """The copy with the noise that a fresh one gets from ``Copies.scattered``, in train mode."""
+        noisy = {id(p) for p in self._model.parameters() if amount and p.is_floating_point()}
         with torch.no_grad():
             for tensor, made in self._made:
-                tensor.copy_(made)
+                if id(tensor) not in noisy:
+                    tensor.copy_(made)
         self._model.train()
-        self._copies.scatter(self._model, amount, variant)
+        self._copies.scatter(self._model, amount, variant, made=self._values)
         return self._model

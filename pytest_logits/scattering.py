@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Generator, Tensor, randn
 from torch.linalg import vector_norm
 
@@ -28,13 +29,20 @@ def size_of(parameter: Tensor) -> float:
     return size or 1 / math.sqrt(max(math.prod(parameter.shape[1:]), 1))
 
 
-def add_noise(parameter: Tensor, deviation: float, rng: Generator) -> None:
-    """Add normal noise of this standard deviation in place, drawn on the CPU. Without a graph."""
+def add_noise(parameter: Tensor, deviation: float, rng: Generator, *, start: Tensor | None = None) -> None:
+    """Add normal noise of this standard deviation in place, drawn on the CPU. Without a graph.
+
+    With ``start``, which has the parameter's shape, dtype and order of memory, the parameter becomes the sum of that and
+    the noise, whatever it was.
+    """
     if parameter.numel() <= BLOCK or not parameter.is_contiguous() or parameter[0].numel() % BLOCK == 0:
+        if start is not None:
+            parameter.copy_(start)
         parameter.add_((randn(parameter.shape, generator=rng) * deviation).to(parameter))
         return
     block = (randn(BLOCK, generator=rng) * deviation).to(parameter)
-    values = parameter.view(-1)
+    values, before = parameter.view(-1), (parameter if start is None else start).view(-1)
     whole = len(values) // BLOCK * BLOCK
-    values[:whole].view(-1, BLOCK).add_(block)
-    values[whole:].add_(block[: len(values) - whole])
+    # One walk through the memory, where a copy and a sum would take two.
+    torch.add(before[:whole].view(-1, BLOCK), block, out=values[:whole].view(-1, BLOCK))
+    torch.add(before[whole:], block[: len(values) - whole], out=values[whole:])

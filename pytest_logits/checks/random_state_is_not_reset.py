@@ -29,8 +29,9 @@ def random_state_is_not_reset(subject: Subject) -> Verdict:
     """
     subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "random state")
+    model = subject.fresh()
     for training in (True, False):
-        model = subject.fresh() if training else evaluating(subject.fresh())
+        model = model if training else evaluating(model)
         first, second = (_states_after(subject, model, inputs, purpose) for purpose in ("one start", "another start"))
         reset = sorted(name for name in first if first[name] == second[name])
         if reset:
