@@ -32,8 +32,8 @@ def size_of(parameter: Tensor) -> float:
 def add_noise(parameter: Tensor, deviation: float, rng: Generator, *, start: Tensor | None = None) -> None:
     """Add normal noise of this standard deviation in place, drawn on the CPU. Without a graph.
 
-    With ``start``, which has the parameter's shape, dtype and order of memory, the parameter becomes the sum of that and
-    the noise, whatever it was.
+    With ``start``, which has the parameter's shape, dtype and order of memory, the parameter becomes the sum of that
+    and the noise, whatever it was.
     """
     if parameter.numel() <= BLOCK or not parameter.is_contiguous() or parameter[0].numel() % BLOCK == 0:
         if start is not None:
