@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pytest_logits import averages
 from pytest_logits.averages import average_of_others
 
 
@@ -69,3 +70,17 @@ def test_coarse_scores_decide_nothing(dtype: torch.dtype):
 
 def test_no_rows_decide_nothing():
     assert average_of_others([torch.zeros(0, 4)]) is None
+
+
+@pytest.mark.parametrize(
+    "made", [lambda z: z.softmax(dim=1), torch.sigmoid, lambda z: z], ids=["softmax", "sigmoid", ""]
+)
+def test_of_many_classes_none_is_looked_at_by_itself_that_is_no_mean(
+    made: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+    monkeypatch.setattr(averages, "_is_average", lambda scores, c, others: bool(asked.append(c)))
+    average_of_others(settings(1000, made))
+    assert asked == []
+    average_of_others(settings(999, with_mean))
+    assert asked == [999]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pytest_logits.averages import average_of_others
+from pytest_logits.behind import classes_behind, told_by_enough
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
@@ -31,8 +32,6 @@ MOST_SETTINGS = 40
 HARD = 10.0
 # Each is looked at by itself.
 MOST_IGNORED = 20
-# Where classes have nothing to do with each other, one in 2^8 pairs keeps its order in so many rows.
-FEW_ROWS = 8
 # Up to so many classes each wins in a few settings.
 FEW_CLASSES = 16
 
@@ -129,7 +128,7 @@ def _looked_at(subject: Subject) -> _Found:
     with suppress(Exception):
         reused = Reused(subject)
         settings = [_scores(subject, reused.scattered, variant) for variant in range(SETTINGS)]
-        found = _Found(settings, _behind(torch.cat(settings)), average_of_others(settings))
+        found = _Found(settings, classes_behind(torch.cat(settings)), average_of_others(settings))
         if not found.anything:
             return found
     return _found(subject)
@@ -140,13 +139,12 @@ def _found(subject: Subject) -> _Found:
     settings = [_scores(subject, subject.scattered, variant) for variant in range(SETTINGS)]
     while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
         settings.append(_scores(subject, subject.scattered, len(settings)))
-    behind = _behind(torch.cat(settings)) if any(map(len, settings)) else {}
+    behind = classes_behind(torch.cat(settings)) if any(map(len, settings)) else {}
     if behind:
         certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-        while len(settings) < MOST_SETTINGS and not _is_told(settings, behind, certain):
+        while len(settings) < MOST_SETTINGS and len(told_by_enough(settings, behind, certain)) < len(behind):
             settings.append(_scores(subject, subject.scattered, len(settings)))
-        still = _behind(torch.cat(settings))
-        behind = {c: d for c, d in still.items() if _is_told(settings, {c: d}, certain)}
+        behind = told_by_enough(settings, classes_behind(torch.cat(settings)), certain)
     return _Found(settings, behind, average_of_others(settings) if any(map(len, settings)) else None)
 
 
@@ -157,37 +155,6 @@ def _scores(subject: Subject, scattered: Scattered, variant: int) -> Tensor:
     scores = subject.scores(scattered(BENT, variant), inputs, purpose="privileged")
     rows = scores.movedim(1, -1).flatten(0, -2)
     return rows[~(rows.isnan() | (rows == torch.inf)).any(dim=1)]
-
-
-def _is_told(settings: list[Tensor], behind: dict[int, int], certain: int) -> bool:
-    """Whether so many settings have a row in which the class is below the other.
-
-    Ties are no evidence: a saturated softmax gives most classes exactly 0.
-    """
-    return all(sum(bool((s[:, c] < s[:, d]).any()) for s in settings) >= certain for c, d in behind.items())
-
-
-def _behind(scores: Tensor) -> dict[int, int]:
-    """Classes that win in no row, each with the one that it is below most often of those whose score is never lower."""
-    found, columns = {}, scores.T.contiguous()
-    best, second = scores.topk(2, dim=1).values.unbind(dim=1)
-    won = set(scores.argmax(dim=1)[best > second].tolist())
-    for c in set(range(scores.shape[1])) - won:
-        candidates = _never_lower(scores, columns, c)
-        below = (columns[c] < columns[candidates]).sum(dim=1)
-        if bool(below.any()):
-            found[c] = int(candidates[below.argmax()])
-    return dict(sorted(found.items()))
-
-
-def _never_lower(scores: Tensor, columns: Tensor, c: int) -> Tensor:
-    """The classes whose score is in no row below that of class ``c``. After a few rows few are left to look at."""
-    held = torch.ones_like(scores[0], dtype=torch.bool)
-    # Rows of one setting are much alike.
-    for row in scores[:: max(1, len(scores) // FEW_ROWS)]:
-        held &= row[c] <= row
-    found = held.nonzero().flatten()
-    return found[(columns[c] <= columns[found]).all(dim=1)]
 
 
 def _ignored(subject: Subject) -> list[int]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.checks.no_class_is_privileged import SETTINGS, _never_lower
+from pytest_logits.checks.no_class_is_privileged import SETTINGS
 from tests.checks.planted import found, result_of
 from tests.zoo import sound
 
@@ -277,14 +277,6 @@ def test_where_no_parameters_are_drawn_nothing_is_said_of_other_settings():
             return 1000 * x[:, :3] + torch.tensor([0.0, 1e5, 0.0])
 
     assert result_of(CHECK, Fixed, num_classes=3).outcome == "not_applicable"
-
-
-@pytest.mark.parametrize("rows", [1, 5, 8, 40])
-def test_looking_at_a_few_rows_first_finds_the_same_classes(rows: int):
-    scores = torch.randint(0, 3, (rows, 12), generator=torch.Generator().manual_seed(rows)).float()
-    for c in range(12):
-        expected = (scores[:, c : c + 1] <= scores).all(dim=0).nonzero().flatten()
-        assert torch.equal(_never_lower(scores, scores.T, c), expected)
 
 
 class Tires(sound.MLP):

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pytest_logits import behind
+from pytest_logits.behind import classes_behind, told_by_enough
+
+
+def one_by_one(scores: Tensor) -> dict[int, int]:
+    """What is looked for, by looking at every pair."""
+    found = {}
+    for c in range(scores.shape[1]):
+        if any(bool((row[c] > row[[d for d in range(len(row)) if d != c]]).all()) for row in scores):
+            continue
+        never_lower = [d for d in range(scores.shape[1]) if bool((scores[:, c] <= scores[:, d]).all())]
+        below = {d: int((scores[:, c] < scores[:, d]).sum()) for d in never_lower}
+        if max(below.values()):
+            found[c] = max(below, key=lambda d: (below[d], -d))
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 5, 8, 40])
+@pytest.mark.parametrize("values", [2, 3, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_they_are_those_that_every_pair_shows(rows: int, values: int, dtype: torch.dtype):
+    for seed in range(10):
+        rng = torch.Generator().manual_seed(seed)
+        scores = torch.randint(0, values, (rows, 12), generator=rng).to(dtype)
+        # Some classes are the same in all rows, some always below another.
+        scores[:, 3], scores[:, 7], scores[:, 9] = scores[:, 5], 0, scores[:, 8] - 1
+        assert classes_behind(scores) == one_by_one(scores)
+
+
+def test_classes_with_the_same_scores_are_looked_at_once(monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+    look = behind._most_often_above
+
+    def looks(columns: Tensor, highest: Tensor, few: Tensor, c: int) -> int | None:
+        asked.append(c)
+        return look(columns, highest, few, c)
+
+    monkeypatch.setattr(behind, "_most_often_above", looks)
+    scores = torch.zeros(8, 1000)
+    scores[:, 500], scores[:, 700] = 1.0, 0.5
+    assert classes_behind(scores) == {c: 500 for c in range(1000) if c != 500}
+    assert asked == [0, 700]
+
+
+def test_the_first_of_equals_is_named():
+    assert classes_behind(torch.tensor([[1.0, 2.0, 2.0], [0.0, 3.0, 3.0]])) == {0: 1}
+
+
+def test_ties_in_all_rows_are_no_evidence():
+    assert classes_behind(torch.zeros(5, 4)) == {}
+
+
+def test_classes_that_win_are_behind_none():
+    assert classes_behind(torch.eye(4)) == {}
+
+
+def test_a_class_is_told_by_the_settings_with_a_row_in_which_it_is_below():
+    settings = [torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]]), torch.zeros(0, 3)]
+    assert told_by_enough(settings, {0: 1, 2: 1}, 1) == {0: 1, 2: 1}
+    assert told_by_enough(settings, {0: 1, 2: 1}, 2) == {0: 1}
+    assert told_by_enough(settings, {}, 0) == {}
