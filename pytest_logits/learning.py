@@ -40,6 +40,11 @@ PROOF = 0.5
 # What falls steadily is not helped by smaller steps: it goes on with steps so much larger, half of a power of ten, or
 # a whole one where it has hardly moved.
 FASTER, MUCH_FASTER = 3.0, 10.0
+# What a run tells whose scores hang on the last digits of what comes in.
+FAINT = (
+    "as initialised, different inputs give scores that agree to five digits, as in deep models without normalisation, "
+    "so when training gets going is a matter of the draw"
+)
 # What is expected of the first step, where anything is to be said of the rest.
 FINITE = "a finite loss and finite logits"
 # Steps with no gradient anywhere before a run gives up; dropout may silence one.
@@ -107,6 +112,11 @@ class LearningRun:
             return ""
         are = "logit is" if broken == 1 else "logits are"
         return f"{broken} {are} NaN or infinite before the first step, see outputs_stay_finite"
+
+    @property
+    def faint(self) -> bool:
+        """Whether the input does not reach the scores beyond rounding as training starts, whose course is luck then."""
+        return not self.traces[0].reached_by_input
 
     @property
     def steps(self) -> int:
@@ -294,6 +304,7 @@ class LearningRun:
         decided = self.subject.decide(scores)
         if not trace.losses:
             trace.broken = int(not_finite(scores).sum())
+        trace.note_spread(scores)
         trace.losses.append(loss)
         trace.accuracy = float((decided == self.labels).double().mean())
         trace.most_predicted = max(trace.most_predicted, _distinct(decided))

@@ -69,6 +69,11 @@ def follows_registered(subject: Subject, pulled: Iterable[Pulled]) -> bool:
     return all(f is not None and f.positive and f.left < exact for f, exact in _fits(subject, pulled))
 
 
+def follows_registered_far_away(subject: Subject, own: OwnTraining) -> bool:
+    """The same of steps of scattered copies: logits that happen to be positive do not show a ReLU in the step."""
+    return follows_registered(subject, (*_scattered(subject, own), *_far(subject, own)))
+
+
 def weight_ratio(subject: Subject, pulled: Sequence[Pulled]) -> float:
     """The largest weight over the smallest, where every gradient is the registered loss's but for a weight per target.
 
@@ -158,10 +163,16 @@ def _tells_apart(found: Fit, registered: Fit, exact: float) -> bool:
 
 
 def _near(subject: Subject, own: OwnTraining) -> list[Pulled]:
-    def make() -> list[Pulled]:
-        return _with_gradient(own.run(1, model=subject.scattered(1.0)).pulled + own.run(2).pulled)
+    return [
+        *_scattered(subject, own),
+        *subject.remember("step gradients", lambda: _with_gradient(own.run(2).pulled)),
+    ]
 
-    return subject.remember("step gradients", make)
+
+def _scattered(subject: Subject, own: OwnTraining) -> list[Pulled]:
+    return subject.remember(
+        "step gradients of a scattered copy", lambda: _with_gradient(own.run(1, model=subject.scattered(1.0)).pulled)
+    )
 
 
 def _far(subject: Subject, own: OwnTraining) -> list[Pulled]:

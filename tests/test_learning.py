@@ -276,6 +276,20 @@ def test_nothing_is_said_of_training_where_logits_are_not_finite_at_first(check:
     assert "before the first step" in result.verdict.measured
 
 
+@pytest.mark.parametrize("check", LEARNING[1:])
+@pytest.mark.parametrize("seed", [0, 1, 22, 25])
+def test_of_a_deep_net_that_its_input_hardly_reaches_the_draw_decides(check: str, seed: int):
+    # At seeds 1, 22 and 25 it learns.
+    result = result_of(check, lambda: sound.deep(20, 2), seed=seed, name="Deep_20")
+    assert found(result) == ("inconclusive", None)
+    assert "without normalisation" in result.verdict.measured
+
+
+@pytest.mark.parametrize("check", LEARNING[1:])
+def test_a_deep_net_that_its_input_reaches_passes(check: str):
+    assert found(result_of(check, lambda: sound.deep(6, 2))) == ("passed", None)
+
+
 def test_logits_that_are_not_finite_are_told_beside_a_loss_that_is():
     run = LearningRun(subject_of(lambda: sound.MLP(3)))
     assert run.broken_start == ""

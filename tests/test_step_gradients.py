@@ -51,6 +51,32 @@ def outcome(train_step: object, seed: int) -> tuple[str, str | None]:
     )
 
 
+def relu_first(model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(F.relu(model(x)), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+class Positive(nn.Module):
+    """All its logits are positive as initialised, and for some steps more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 2)
+        with torch.no_grad():
+            self.head.bias += 10.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)
+
+
+def test_a_relu_in_the_step_is_found_where_all_logits_are_positive():
+    result = result_of("training_step_trains", Positive, train_step=relu_first, optimizer=optimizer, name="step")
+    assert found(result) == ("failed", "bounded_logits")
+
+
 # To first order in the margin softmax before cross entropy and a temperature of 2 pull two logits alike.
 @pytest.mark.parametrize("seed", range(20))
 def test_softmax_of_two_close_logits_is_told_from_a_temperature(seed: int):

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pytest_logits.trace import Trace, curve
+from pytest_logits.trace import FIRST, Trace, curve
 
 
 def test_the_least_loss_is_finite():
@@ -66,3 +66,28 @@ def test_a_parameter_that_no_module_has_is_noted_as_such():
 
 def test_a_curve_has_six_digits():
     assert curve([1.23456789, 1.0]) == [1.234568, 1.0]
+
+
+def noted(*scores: Tensor) -> bool:
+    trace = Trace(1.0)
+    for each in scores:
+        trace.note_spread(each)
+        trace.losses.append(1.0)
+    return trace.reached_by_input
+
+
+def test_scores_that_differ_in_the_last_digits_only_are_not_reached_by_the_input():
+    alike = torch.tensor([[0.3, -4.0], [0.3 + 1e-6, -4.0]])
+    assert not noted(alike, alike)
+    assert noted(alike + torch.tensor([[0.0, 0.0], [1e-4, 0.0]]))
+
+
+def test_zeros_do_not_tell_whether_the_input_reaches_the_scores():
+    assert not noted(torch.zeros(2, 3))
+    assert noted(torch.zeros(2, 3), torch.tensor([[1e-9, 0.0, 0.0], [2e-9, 0.0, 0.0]]))
+
+
+def test_only_the_first_losses_tell_whether_the_input_reaches_the_scores():
+    later = torch.tensor([1.0, 2.0])
+    assert noted(*[torch.ones(2)] * (FIRST - 1), later)
+    assert not noted(*[torch.ones(2)] * FIRST, later)

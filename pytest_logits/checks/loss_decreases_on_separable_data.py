@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_logits.check_registry import check
 from pytest_logits.finding import Verdict, counted, four_digits, inconclusive, not_applicable, passed
-from pytest_logits.learning import FINITE, LearningRun, learning_run
+from pytest_logits.learning import FAINT, FINITE, LearningRun, learning_run
 from pytest_logits.parameters import strays
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import Subject
@@ -17,7 +17,8 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     It fails where learning is impossible, not where it is slow: no trainable parameter gets a gradient that is not
     exactly zero. A loss that falls by less than a tenth within the budget is inconclusive, and so is one of scores that
     are clipped at 0, where learning is a matter of the draw. Behind an activation, what there is to gain ends at its
-    floor. Nothing is said where the loss or a logit is not finite before the first step.
+    floor. Nothing is said where the loss or a logit is not finite before the first step, or where different inputs
+    give scores that agree to five digits as training starts, as in deep models without normalisation.
 
     Causes: single_column_cross_entropy, frozen_parameters, unregistered_parameters, detached_graph,
     degenerate_initialisation.
@@ -42,6 +43,8 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     expected = f"a fall of at least a tenth of the way to {four_digits(run.within_reach)}"
     if is_clipped(subject):
         return inconclusive(f"{measured}; {LUCK}", expected=expected, evidence=run.evidence())
+    if run.faint:
+        return inconclusive(f"{measured}; {FAINT}", expected=expected, evidence=run.evidence())
     if lowest < run.fallen(first):
         return passed(measured, expected=expected, evidence=run.evidence())
     return inconclusive(measured, expected=expected, evidence=run.evidence())

@@ -11,7 +11,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.checks.predictions_match_logits import sure
 from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Verdict, counted, inconclusive, not_applicable, passed
-from pytest_logits.learning import FINITE, LearningRun, learning_run
+from pytest_logits.learning import FAINT, FINITE, LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import BENT, Subject
@@ -33,7 +33,8 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
     the budget, for no such reason, is inconclusive: deep nets start that way and some learn slowly. Where nothing
     trains, which other checks report, the predictions are those of the initial weights, and nothing is said of them.
     Nor of scores that are clipped at 0: what comes of them is a matter of the draw, and outputs_are_logits reports it.
-    Nor where the loss or a logit is not finite before the first step.
+    Nor where the loss or a logit is not finite before the first step, or different inputs give scores that agree to
+    five digits as training starts, as in deep models without normalisation.
 
     Causes: single_column_cross_entropy, sigmoid_before_bce_with_logits, softmax_before_bce_with_logits,
     output_ignores_input, prediction_disagrees_with_logits.
@@ -81,6 +82,8 @@ def predictions_do_not_collapse(subject: Subject) -> Verdict:
         )
     if not any(trace.gradient for trace in run.traces):
         return not_applicable("nothing trains, so the predictions are those of the initial weights")
+    if run.faint:
+        return inconclusive(f"{measured}; {FAINT}", expected="at least 2 classes", evidence=evidence)
     if most > 1:
         if subject.spec.predict is not None:
             return _judge_predict(subject, run, measured)

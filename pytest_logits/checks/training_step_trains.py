@@ -20,6 +20,7 @@ from pytest_logits.step_gradients import (
     activation_place_in_step,
     class_in_step,
     follows_registered,
+    follows_registered_far_away,
     is_reversed,
     weight_ratio,
 )
@@ -226,7 +227,8 @@ _MODE_DEPENDENT = (
 
 def _another_loss(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:
     """Whether the step trains the registered loss behind an activation, or towards other classes than the targets'."""
-    if follows_registered(subject, seen.pulled):
+    follows = follows_registered(subject, seen.pulled)
+    if follows and (subject.train_step is None or follows_registered_far_away(subject, own)):
         return
     region = activation_in_step(subject, own)
     if region is not None:
