@@ -115,8 +115,8 @@ class LearningRun:
 
     @property
     def faint(self) -> bool:
-        """Whether the input does not reach the scores beyond rounding as training starts, whose course is luck then."""
-        return not self.traces[0].reached_by_input
+        """Whether inputs that differ do not reach the scores beyond rounding as training starts; its course is luck."""
+        return self.batch.distinct and not self.traces[0].reached_by_input
 
     @property
     def steps(self) -> int:

@@ -285,6 +285,14 @@ def test_of_a_deep_net_that_its_input_hardly_reaches_the_draw_decides(check: str
     assert "without normalisation" in result.verdict.measured
 
 
+def test_equal_inputs_are_no_evidence_that_they_do_not_reach_the_scores():
+    run = LearningRun(
+        subject_of(lambda: sound.MLP(3), inputs=lambda count, rng: torch.ones(count, 10), input_shape=None)
+    )
+    assert not run.traces[0].reached_by_input
+    assert not run.faint
+
+
 @pytest.mark.parametrize("check", LEARNING[1:])
 def test_a_deep_net_that_its_input_reaches_passes(check: str):
     assert found(result_of(check, lambda: sound.deep(6, 2))) == ("passed", None)
