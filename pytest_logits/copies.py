@@ -88,6 +88,17 @@ class Copies(ABC):
         model.train()
         return model
 
+    def redrawn(self, number: int) -> nn.Module | None:
+        """A copy with other initial weights, in train mode; None where the weights come with the registered object."""
+        if self._shared is not None:
+            return None
+        seed_everything(self.seed(f"weights {number}"))
+        model: nn.Module = module_of(self.spec.factory()).to(self.device)
+        model.train()
+        if any(is_lazy(p) for p in model.parameters()):
+            self.materialise(model)
+        return model
+
     @abstractmethod
     def materialise(self, model: nn.Module) -> None:
         """Pass something through a model whose lazy layers are waiting for it."""

@@ -17,6 +17,9 @@ from pytest_logits.parameters import Parameters, strays, survey
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.subject import Subject
 
+# Other initial weights that are tried before a gradient of zero is held against the model.
+REDRAWS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Idle:
@@ -38,7 +41,8 @@ def every_parameter_learns(subject: Subject) -> Verdict:
     data and can with just this undone, which is the proof. Otherwise it is advice: frozen backbones, stopped gradients
     and hidden teachers may be meant, and what a frozen backbone makes of the suite's data says nothing about the data
     it was trained on. Parameters that no gradient has reached, as those of experts that no row has chosen, and
-    gradients that are zero in a model that learns, are only mentioned. Behind scores that are clipped at 0 a gradient
+    gradients that are zero in a model that learns, or with the first but not with other initial weights, are only
+    mentioned. Behind scores that are clipped at 0 a gradient
     of zero is a matter of the draw: inconclusive, and outputs_are_logits reports it. Nothing is said where the
     loss or a logit is not finite before the first step.
 
@@ -96,7 +100,7 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
             said=f"no gradient comes back to {counted(len(found.cut), 'parameter')} that the logits are made from "
             f"({listed(found.cut)})",
         )
-    if found.still and run.best.least >= run.goal and not is_clipped(subject):
+    if found.still and run.best.least >= run.goal and not is_clipped(subject) and not _was_unlucky(run, found.still):
         cause, why = "degenerate_initialisation", ""
         if run.ignores_input:
             cause, why = "output_ignores_input", ", since the logits are the same for every input"
@@ -106,6 +110,22 @@ def _groups(subject: Subject, run: LearningRun, found: Parameters) -> Iterator[_
             said=f"the gradient of {counted(len(found.still), 'parameter')} is exactly zero "
             f"{'at every step' if run.steps > 1 else 'at the first step'}{why} ({listed(found.still)})",
         )
+
+
+def _was_unlucky(run: LearningRun, still: tuple[str, ...]) -> bool:
+    """Whether other initial weights give one of these parameters a gradient: a ReLU may be off for every input."""
+    for number in range(REDRAWS):
+        model = run.subject.redrawn(number)
+        if model is None:
+            return False
+        _, loss = run.as_written(model)
+        if not loss.requires_grad:
+            return False
+        run.subject.backward(loss)
+        parameters = dict(model.named_parameters())
+        if any(p.grad is not None and bool(p.grad.any()) for p in map(parameters.get, still) if p is not None):
+            return True
+    return False
 
 
 def _judge(subject: Subject, run: LearningRun, found: Parameters, idle: _Idle, *, moved: set[str]) -> Verdict:

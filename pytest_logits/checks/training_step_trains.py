@@ -95,6 +95,7 @@ def _verdicts(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verd
     yield from _not_cleared(subject, own, seen)
     yield from _wrong_mode(subject, seen)
     yield from _another_loss(subject, own, seen)
+    yield from _no_gradient(seen)
     yield from _direction(subject, own, seen)
 
 
@@ -129,7 +130,7 @@ def _nothing_moves(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator
     elif all(float(g.get("lr") or 0) == 0 and "lr" in g for g in own.optimizer_of(subject.fresh()).param_groups):
         told = f"{said}: the step size is 0, which only a warm-up means"
         yield step_advice(subject, "learning_rate_too_low", told, "parameters that change", seen)
-    else:
+    elif seen.pushed or not seen.taken:
         works = _scales_that_work(own, LARGER, subject)
         told = f"{said}, though their gradients are not zero: every step is rounded away" + _range(own, works)
         yield step_failure(subject, "learning_rate_too_low", told, "parameters that change", seen)
@@ -250,6 +251,15 @@ def _another_loss(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[
         # Labels of the user's own may start from 1, and be made to start from 0 in the step.
         tell = step_failure if subject.spec.batches is None else step_advice
         yield tell(subject, "labels_out_of_range", told, "each row trained towards its own label", seen)
+
+
+def _no_gradient(seen: OwnRun) -> Iterator[Verdict]:
+    if seen.taken and not seen.pushed and not seen.changed:
+        yield inconclusive(
+            f"no parameter changes in {seen.steps} steps, all gradients being zero; see every_parameter_learns",
+            expected="a gradient that is not zero",
+            evidence=step_evidence(seen),
+        )
 
 
 def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Verdict]:

@@ -360,6 +360,26 @@ def test_behind_a_relu_on_the_logits_it_is_the_draw_who_learns(bias: float):
     assert LUCK in result.verdict.measured
 
 
+class DeadAtFirst(sound.MLP):
+    """All of its hidden units are off for every input in the first draws of its weights."""
+
+    def __init__(self, draws: list[int], dead: int) -> None:
+        super().__init__(3)
+        with torch.no_grad():
+            # Which draw it is, the weights tell: they are those of a seed.
+            key = round(float(self.net[0].weight[0, 0]) * 1e6)
+            if key not in draws:
+                draws.append(key)
+            if draws.index(key) < dead:
+                self.net[0].bias -= 1e6
+
+
+@pytest.mark.parametrize(("dead", "verdict"), [(1, ("passed", None)), (9, ("failed", "degenerate_initialisation"))])
+def test_an_unlucky_draw_of_the_weights_is_not_held_against_a_model(dead: int, verdict: tuple[str, str | None]):
+    draws: list[int] = []
+    assert found(judge(lambda: DeadAtFirst(draws, dead))) == verdict
+
+
 def test_a_model_that_ignores_its_input_is_told_so():
     class Ignores(Parts):
         def forward(self, x: Tensor) -> Tensor:

@@ -442,6 +442,41 @@ def test_small_steps_of_adam_in_bfloat16_are_a_choice():
     assert found(result) in [("passed", None), ("advice", "learning_rate_too_low")]
 
 
+def clipped(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(F.relu(model(x)), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def all_negative(function: Any) -> Any:
+    def factory() -> nn.Module:
+        model = sound.MLP(3)
+        with torch.no_grad():
+            model.net[2].bias -= 20.0
+        return model
+
+    return judge(factory, optimizer=sgd, train_step=function)
+
+
+def test_gradients_of_zero_are_not_taken_for_steps_that_are_rounded_away():
+    assert found(all_negative(clipped)) == ("failed", "bounded_logits")
+
+
+def test_nothing_is_said_of_a_step_that_gives_no_gradient():
+    def constant(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        loss = (0.0 * model(x)).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    result = all_negative(constant)
+    assert found(result) == ("inconclusive", None)
+    assert "all gradients being zero" in result.verdict.measured
+
+
 # What the optimizer holds.
 
 
