@@ -152,8 +152,9 @@ class OwnTraining:
         seen.changed = tuple(name for name in named if name not in seen.unchanged)
         for index, name in enumerate(watch.watched) if seen.taken else ():
             pushed = torch.stack([taken.given[index] != 0 for taken in seen.taken]).any(dim=0)
-            moved = (named[name].detach() != start[name]).flatten()
-            seen.pushed, seen.moved = seen.pushed + int(pushed.sum()), seen.moved + int((pushed & moved).sum())
+            moved = pushed & (named[name].detach() != start[name]).flatten()
+            seen.pushed, seen.moved = seen.pushed + int(pushed.sum()), seen.moved + int(moved.sum())
+            seen.moved_from_zero += int((moved & (start[name] == 0).flatten()).sum())
         return seen
 
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, x: Any, y: Any) -> Any:

@@ -53,9 +53,9 @@ class OwnRun:
     the first steps' losses give the logits. ``modes`` tells of each step whether a forward pass with a graph ran in
     train mode; None where there was none. ``unchanged`` and ``changed`` are trainable parameters; ``missing`` are not
     in the optimizer, ``foreign`` are in it and not in the model. ``pushed`` counts the numbers of the watched
-    parameters that the optimizer was given a gradient for, ``moved`` those of them that are not what they were.
-    ``climb`` is the cosine of what the first step moves the parameters by and its gradients: 1 straight uphill, -1
-    downhill, 0 where nothing moves.
+    parameters that the optimizer was given a gradient for, ``moved`` those of them that are not what they were,
+    ``moved_from_zero`` those of these that were 0. ``climb`` is the cosine of what the first step moves the parameters
+    by and its gradients: 1 straight uphill, -1 downhill, 0 where nothing moves.
     """
 
     first: float = math.nan
@@ -69,6 +69,7 @@ class OwnRun:
     stepped: int = 0
     pushed: int = 0
     moved: int = 0
+    moved_from_zero: int = 0
     climb: float = 0.0
     unchanged: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()

@@ -273,7 +273,7 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
     if abs(moved) <= STANDS * abs(seen.first) or moved < 0:
         works = _scales_that_work(own, LARGER, subject)
         told = f"the loss went from {seen.first:.6g} to {seen.last:.6g} in {seen.steps} steps"
-        if abs(moved) <= STANDS * abs(seen.first) and seen.moved < ROUNDED * seen.pushed:
+        if abs(moved) <= STANDS * abs(seen.first) and _is_rounded_away(seen):
             told += f": {seen.moved} of {seen.pushed} numbers with a gradient change, the rest of every step is rounded"
             told += " away" + _range(own, works)
             yield step_failure(subject, "learning_rate_too_low", told, "parameters that change", seen)
@@ -309,6 +309,11 @@ def _direction(subject: Subject, own: OwnTraining, seen: OwnRun) -> Iterator[Ver
         yield step_failure(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
     else:
         yield step_advice(subject, "learning_rate_too_high", told + _range(own, works), "a loss that falls", seen)
+
+
+def _is_rounded_away(seen: OwnRun) -> bool:
+    """Whether next to none of the numbers moves. One that is 0 always does, also in the first steps of a warm-up."""
+    return seen.moved < ROUNDED * seen.pushed and not seen.moved_from_zero
 
 
 def _weighted(own: OwnTraining, seen: OwnRun) -> Verdict:

@@ -424,14 +424,19 @@ def test_a_step_that_weighs_the_classes_and_diverges_is_not_passed():
 # Steps that are rounded away.
 
 
-def in_bfloat16() -> nn.Module:
+def in_bfloat16(first: float = 1e-12) -> nn.Module:
     model = sound.MLP(3).bfloat16()
     with torch.no_grad():
-        model.net[2].bias[0] = 0.0
+        model.net[2].bias[0] = first
     return model
 
 
-def test_a_number_at_0_may_move_where_all_else_is_rounded_away():
+def test_biases_of_0_that_move_may_be_the_start_of_a_warm_up():
+    result = judge(lambda: in_bfloat16(0.0), optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e-7))
+    assert found(result) == ("advice", "learning_rate_too_low")
+
+
+def test_a_number_next_to_0_may_move_where_all_else_is_rounded_away():
     result = judge(in_bfloat16, optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e-7))
     assert found(result) == ("failed", "learning_rate_too_low")
     assert ": 1 of " in result.verdict.measured
