@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import gc
 import locale
 import logging
@@ -85,7 +86,27 @@ def _return_to(folder: str | None) -> None:
         os.chdir(folder)
 
 
-def _restore_environment(before: dict[str, str]) -> None:
+def _encoded_environment() -> dict[Any, Any]:
+    """What ``os.environ`` holds, as the system has it: to decode and encode each variable takes fifty times as long."""
+    return getattr(os.environ, "_data", os.environ)
+
+
+def _environment() -> tuple[dict[Any, Any], dict[str, str]]:
+    """As it is, and in words, which are made anew only where it has changed since they were last asked for."""
+    global _last_environment
+    found = _encoded_environment()
+    if found != _last_environment[0]:
+        _last_environment = (dict(found), dict(os.environ))
+    return _last_environment
+
+
+_last_environment: tuple[dict[Any, Any], dict[str, str]] = ({}, {})
+
+
+def _restore_environment(read: tuple[dict[Any, Any], dict[str, str]]) -> None:
+    encoded, before = read
+    if _encoded_environment() == encoded:
+        return
     zone = os.environ.get("TZ")
     for name in [name for name in os.environ if name not in before]:
         del os.environ[name]
@@ -135,13 +156,14 @@ _SIGNALS = tuple(signal.valid_signals())
 def _handlers() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    # What signal.getsignal gives, without making members of an enumeration of numbers.
+    return {number: _signal.getsignal(number) for number in _SIGNALS}
 
 
 def _restore_handlers(before: dict[int, Any]) -> None:
     for number, handler in before.items():
         # None is a handler that Python has not set and cannot set.
-        if handler is not None and signal.getsignal(number) is not handler:
+        if handler is not None and _signal.getsignal(number) is not handler:
             signal.signal(number, handler)
 
 
@@ -230,7 +252,7 @@ KEPT = (
     Kept("random state of Python", random.getstate, random.setstate),
     Kept("numpy: random state, error handling, print options", _numpy, _restore_numpy),
     Kept("working directory", _folder, _return_to),
-    Kept("environment", lambda: dict(os.environ), _restore_environment),
+    Kept("environment", _environment, _restore_environment),
     Kept("umask", *_settings((_umask, os.umask))),
     Kept("sys.path, meta_path, path_hooks, argv", *_lists(sys, "path", "meta_path", "path_hooks", "argv")),
     Kept("loaded modules: none is unloaded", _modules, _restore_modules),
