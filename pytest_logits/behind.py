@@ -19,13 +19,16 @@ def classes_behind(scores: Tensor) -> dict[int, int]:
         scores = scores.float()
     best, second = scores.topk(2, dim=1).values.unbind(dim=1)
     won = set(scores.argmax(dim=1)[best > second].tolist())
+    others = sorted(set(range(scores.shape[1])) - won)
+    if not others:
+        return {}
     columns = scores.T.contiguous()
     # Saturated scores have thousands of classes that are 0 in every row.
     alike = columns.unique(dim=0, return_inverse=True)[1].tolist()
     rows, few = _highest_ranks(scores), columns[:, :: max(1, len(scores) // FEW_ROWS)].contiguous()
     found: dict[int, int] = {}
     ahead_of: dict[int, int | None] = {}
-    for c in sorted(set(range(scores.shape[1])) - won):
+    for c in others:
         if alike[c] not in ahead_of:
             ahead_of[alike[c]] = _most_often_above(columns, scores[rows[c]], few, c)
         ahead = ahead_of[alike[c]]

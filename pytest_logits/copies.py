@@ -136,7 +136,7 @@ class Copies(ABC):
             return self.spec.factory()
 
     def forget_draws(self) -> None:
-        """Give back the memory of the initial weights, of which copies are made: another model has its turn."""
+        """Give back the memory of the initial weights, of which copies are made."""
         self._draws.forget()
 
     @property

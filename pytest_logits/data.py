@@ -82,14 +82,15 @@ def float_prototypes(prototypes: int, shape: tuple[int, ...], rng: Generator) ->
     if len(shape) > 1:
         for axis, size in enumerate(shape):
             profile = _normal((8 * prototypes, *(size if a == axis else 1 for a in range(len(shape)))), rng)
-            candidates = candidates + profile
-        candidates = candidates / math.sqrt(1 + len(shape))
+            candidates += profile
+        candidates /= math.sqrt(1 + len(shape))
     flat = candidates.flatten(1)
-    chosen = [0]
-    distance = (flat - flat[0]).norm(dim=1)
+    squares, chosen = flat.square().sum(dim=1), [0]
+    distance = torch.full_like(squares, math.inf)
     while len(chosen) < prototypes:
+        # Of squares, for a difference of all candidates is as much memory again.
+        distance = torch.minimum(distance, squares + squares[chosen[-1]] - 2 * flat.mv(flat[chosen[-1]]))
         chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, (flat - flat[chosen[-1]]).norm(dim=1))
     return candidates[chosen]
 
 

@@ -44,7 +44,7 @@ class GeneratedSubjects:
             return verdicts[classifier].outcome == "failed"
 
         found = smallest(
-            st.one_of(*(classifiers(max_classes=most, **QUICK) for most in (2, 10))),
+            lambda: st.one_of(*(classifiers(max_classes=most, **QUICK) for most in (2, 10))),
             fails,
             seed=derive_seed(self.settings.seed, NAME, check.name),
             examples=self.settings.profile.classifiers,

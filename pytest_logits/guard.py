@@ -64,7 +64,8 @@ def limited_threads(count: int) -> Iterator[None]:
 
 def draws() -> tuple[object, ...]:
     """Where the random streams that :func:`seed_everything` seeds stand: unequal after something was drawn."""
-    states = (bytes(torch.random.get_rng_state().tolist()), random.getstate())
+    # As eight bytes each, of which a list is made in an eighth of the time.
+    states = (torch.random.get_rng_state().view(torch.int64).tolist(), random.getstate())
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return states

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pytest_logits.loss_subject import LossSubject
+from pytest_logits.losses import plain
 
 T = TypeVar("T")
 _judged: dict[Any, Any] = {}
 
 
 def judged_once(loss: LossSubject, what: str, judge: Callable[[LossSubject], T]) -> T:
-    """``judge(loss)``. A loss of torch's that is named is judged once for all models with such scores."""
-    if not isinstance(loss.loss_object, str) or callable(loss.encoding) or loss.is_of_output:
+    """``judge(loss)``. A plain loss of torch's is judged once for all models with such scores."""
+    name = plain(loss.loss_object)
+    if name is None or callable(loss.encoding) or loss.is_of_output:
         return judge(loss)
-    key = (what, loss.loss_object, loss.trailing, loss.dtype, loss.encoding, loss.task, loss.reduction, loss.settings)
+    key = (what, name, loss.trailing, loss.dtype, loss.encoding, loss.task, loss.reduction, loss.settings)
     if key not in _judged:
         _judged[key] = judge(loss)
     judged: T = _judged[key]

@@ -63,6 +63,8 @@ class LearningRun:
     def __init__(self, subject: Subject) -> None:
         subject.require_range()
         self.subject = subject
+        # Beside a model, its gradients and its optimizer's state there is room for one copy.
+        subject.forget_reused()
         self.batch = subject.separable_batch()
         self.stakes = Stakes.of(subject, self.batch.labels)
         self._require_minimum()

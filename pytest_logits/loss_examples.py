@@ -56,7 +56,7 @@ def _found(loss: LossSubject, told: Callable[[Draw], Numbers | None], rows: int 
     dense = len(loss.trailing) > 1 and not loss.multilabel
     draws = few_positions if dense and (loss.any_classes or loss.trailing[0] <= DRAWN_CLASSES) else batches
     found = smallest(
-        draws(loss, magnitude=LARGEST, min_rows=rows, max_rows=2),
+        lambda: draws(loss, magnitude=LARGEST, min_rows=rows, max_rows=2),
         lambda draw: bool((draw[0] != 0).any()) and told(draw) is not None,
         seed=loss.seed("example"),
         examples=DRAWN,

@@ -14,7 +14,7 @@ from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_examples import beside_reference
 from pytest_logits.loss_forms import LARGEST_BY_HAND
-from pytest_logits.loss_screen import drawn, is_screened
+from pytest_logits.loss_screen import screen
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
 
@@ -44,23 +44,23 @@ def held(loss: LossSubject, claim: Claim) -> Verdict:
     examples = loss.settings.profile.examples
     dtype = loss.dtype if claim.known else loss.wide
     # Few and small numbers first: what they show is not looked for among many classes.
-    found = None
+    found, looked_at = None, 0
     for many in (False, True):
         seed, count = loss.seed(f"reference {many}"), examples // 2
+        screened = screen(loss, count=count, seed=seed, magnitude=magnitude, many=many, dtype=dtype)
+        looked_at += count if screened is None else len(screened)
         found = found or smallest(
-            batches(loss, magnitude=magnitude, many=many, dtype=dtype),
+            lambda many=many: batches(loss, magnitude=magnitude, many=many, dtype=dtype),
             lambda draw: off(draw) is not None,
             seed=seed,
             examples=count,
-            screen=drawn(loss, count=count, seed=seed, magnitude=magnitude, many=many, dtype=dtype)
-            if is_screened(loss)
-            else None,
+            screen=screened,
         )
     if found is None:
         return passed(
-            f"{loss.loss_name} is {claim}: value and gradient equal a float64 reference on {examples} drawn batches, "
+            f"{loss.loss_name} is {claim}: value and gradient equal a float64 reference on {looked_at} drawn batches, "
             f"scores up to {magnitude:g}",
-            evidence={"recognised_as": str(claim), "examples": examples, "largest_score": magnitude},
+            evidence={"recognised_as": str(claim), "examples": looked_at, "largest_score": magnitude},
         )
     numbers = off(found)
     assert numbers is not None

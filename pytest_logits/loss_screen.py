@@ -3,10 +3,14 @@
 That torch's own losses are right is hardly ever in doubt, and to draw a batch takes Hypothesis longer than the loss and
 its reference take together. So as many batches of the same sizes and kinds are drawn here. Only where one of them goes
 wrong Hypothesis searches, for the smallest.
+
+A plain loss treats all classes alike, and each row of a batch is as good as a batch of its own: the gradient tells
+which one is wrong. Of that, few batches are drawn, of many rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -14,17 +18,63 @@ from torch import Tensor
 
 from pytest_logits.loss_draws import DRAWN_CLASSES, MANY_CLASSES, Draw
 from pytest_logits.loss_subject import LossSubject
-from pytest_logits.losses import known_nature
+from pytest_logits.losses import known_nature, plain
 
 # The exponents of the smallest scores: far below the rounding of a loss near 1.
 SMALLEST = 8.0
 LARGEST_TIED = 3
+# How large the scores of a batch are, as powers of the largest, in turn; all tie at the second.
+SCALES = 5
+# As many rows as a usual batch has, where the scores are few.
+MANY_ROWS, FEW_SCORES = 64, 2**14
 
 
 def is_screened(loss: LossSubject) -> bool:
     """Whether it is torch's own, with labels that nothing of the user's makes; thorough searches all at once."""
     own = known_nature(loss.loss_object) is not None and not loss.is_of_output
     return own and not callable(loss.encoding) and loss.settings.profile.screens
+
+
+def is_plain(loss: LossSubject) -> bool:
+    """Whether it is screened, and treats all classes alike as torch has made it."""
+    return is_screened(loss) and plain(loss.loss_object) is not None
+
+
+def screen(
+    loss: LossSubject,
+    *,
+    count: int,
+    seed: int,
+    magnitude: float,
+    max_rows: int = 4,
+    many: bool = False,
+    dtype: torch.dtype | None = None,
+) -> list[Draw] | None:
+    """What is looked at in place of ``count`` batches that Hypothesis draws; None where it is to draw them at once."""
+    if not is_screened(loss):
+        return None
+    if is_plain(loss):
+        if not many and _is_scattered(loss):
+            # The batches of many classes are of the same kind.
+            return []
+        count = min(count, SCALES * len(_shapes(loss, many)))
+        if max_rows > 1:
+            largest = max(math.prod(shape) for shape in _shapes(loss, many))
+            max_rows = max(max_rows, min(MANY_ROWS, FEW_SCORES // max(largest, 1)))
+    return list(drawn(loss, count=count, seed=seed, magnitude=magnitude, max_rows=max_rows, many=many, dtype=dtype))
+
+
+def _shapes(loss: LossSubject, many: bool) -> list[tuple[int, ...]]:
+    """Those of the scores of one example."""
+    if loss.any_classes and len(loss.trailing) < 2:
+        return [(classes,) for classes in (MANY_CLASSES if many else (2, 3))]
+    return [loss.trailing]
+
+
+def _is_scattered(loss: LossSubject) -> bool:
+    """Whether its scores are too many to be small integers and bounds in large part."""
+    shape = loss.trailing
+    return len(shape) > 1 or (bool(shape) and shape[0] > DRAWN_CLASSES and not loss.any_classes)
 
 
 def drawn(
@@ -39,18 +89,14 @@ def drawn(
 ) -> Iterator[Draw]:
     """So many pairs of free scores and labels in the shapes that the loss takes, as ``loss_draws.batches`` has them."""
     rng = torch.Generator().manual_seed(seed % 2**63)
-    shape, dtype = loss.trailing, dtype or loss.dtype
-    free = loss.any_classes and len(shape) < 2
-    shapes = [shape]
-    if free:
-        shapes = [(classes,) for classes in (MANY_CLASSES if many else (2, 3))]
-    scattered = many or len(shape) > 1 or (bool(shape) and shape[0] > DRAWN_CLASSES and not free)
+    dtype = dtype or loss.dtype
+    shapes, scattered = _shapes(loss, many), many or _is_scattered(loss)
     for number in range(count):
         trailing = shapes[number % len(shapes)]
         size = (1 + int(torch.randint(0, max_rows, (), generator=rng)), *trailing)
         if scattered:
             # All ties at scale 0.
-            scale = (1.0, 0.0, 4.0, magnitude / 4, magnitude)[number % 5]
+            scale = (1.0, 0.0, 4.0, magnitude / 4, magnitude)[number % SCALES]
             scores = (scale * torch.randn(size, generator=rng)).clamp(-magnitude, magnitude)
         else:
             scores = _mixed(size, magnitude, rng) if number else torch.zeros(size)

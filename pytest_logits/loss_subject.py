@@ -16,7 +16,16 @@ from pytest_logits.finding import Passes
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_code import first_argument, name_of
 from pytest_logits.loss_shapes import DENSE, LossShapes
-from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature, treats_classes_alike
+from pytest_logits.losses import (
+    NAMED,
+    Form,
+    Nature,
+    encode_targets,
+    infer_nature,
+    known_nature,
+    plain,
+    treats_classes_alike,
+)
 from pytest_logits.model import LossSpec
 from pytest_logits.placing import running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
@@ -122,9 +131,8 @@ class LossSubject:
         return torch.device(self.settings.device)
 
     def seed(self, purpose: str) -> int:
-        """The seed for one purpose; of a loss of torch's that is named the same for every model."""
-        named = isinstance(self.loss_object, str)
-        return derive_seed(self.settings.seed, self.loss_object if named else self.name, purpose)
+        """The seed for one purpose; of a plain loss of torch's the same for every model."""
+        return derive_seed(self.settings.seed, plain(self.loss_object) or self.name, purpose)
 
     def count(self, *, forward: int = 0, backward: int = 0) -> None:
         """Add evaluations to what the check has cost."""

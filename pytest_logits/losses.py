@@ -26,6 +26,8 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 # Scores up to which the least loss is sought: e**-64 is below float32's resolution of any loss near 1.
 MARGINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+# Each step leaves .618 of an interval: these leave 5e-7 of it, and of a smooth loss the square of that.
+GOLDEN_STEPS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,9 @@ MODULES: dict[type[nn.Module], Nature] = {
     nn.MultiLabelSoftMarginLoss: NAMED["bce_with_logits"][1],
     nn.BCELoss: NAMED["bce"][1],
 }
+
+# What torch's own modules may be given beside weights.
+ARGUMENTS = ("reduction", "label_smoothing", "ignore_index")
 
 
 def encode_targets(
@@ -199,15 +204,31 @@ def least_loss(
     values = [value(margin) for margin in margins]
     best = min(range(len(margins)), key=values.__getitem__)
     low, high = margins[max(best - 1, 0)], margins[min(best + 1, len(margins) - 1)]
-    golden = (math.sqrt(5) - 1) / 2
     least = values[best]
     if 0 < best < len(margins) - 1:
-        for _ in range(30):
-            a, b = high - golden * (high - low), low + golden * (high - low)
-            at_a, at_b = value(a), value(b)
-            least = min(least, at_a, at_b)
-            low, high = (low, b) if at_a < at_b else (a, high)
+        least = min(least, _least_between(value, low, high, level=least))
     return least if math.isfinite(least) else math.nan
+
+
+def _least_between(value: Callable[[float], float], low: float, high: float, *, level: float) -> float:
+    """By golden section, which needs one evaluation for each step; at once where the loss is flat at ``level``."""
+    golden = (math.sqrt(5) - 1) / 2
+    a, b = high - golden * (high - low), low + golden * (high - low)
+    at_a, at_b = value(a), value(b)
+    least = min(at_a, at_b)
+    if at_a == at_b == level:
+        return least
+    for _ in range(GOLDEN_STEPS):
+        if at_a < at_b:
+            high, b, at_b = b, a, at_a
+            a = high - golden * (high - low)
+            at_a = value(a)
+        else:
+            low, a, at_a = a, b, at_b
+            b = low + golden * (high - low)
+            at_b = value(b)
+        least = min(least, at_a, at_b)
+    return least
 
 
 def treats_classes_alike(loss: Any) -> bool:
@@ -216,6 +237,19 @@ def treats_classes_alike(loss: Any) -> bool:
         return False
     weighted = any(getattr(loss, name, None) is not None for name in ("weight", "pos_weight"))
     return not weighted and getattr(loss, "ignore_index", -1) < 0
+
+
+def plain(loss: Any) -> str | None:
+    """The name of a loss of torch's own that treats all classes alike: what is found out of one holds for its namesakes.
+
+    With the name come the arguments of a module. None for any other loss, and for a module that was changed.
+    """
+    if isinstance(loss, str):
+        return loss
+    if not treats_classes_alike(loss) or "forward" in vars(loss) or loss._forward_hooks or loss._forward_pre_hooks:
+        return None
+    arguments = (f"{name}={getattr(loss, name)}" for name in ARGUMENTS if hasattr(loss, name))
+    return f"{type(loss).__name__}({', '.join(arguments)})"
 
 
 def known_nature(loss: Any) -> Nature | None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import nn
 
 from pytest_logits.copies import Copies
+
+# (amount, variant) -> a copy in train mode, with so much noise on its parameters: Copies.scattered, Reused.scattered.
+Scattered: TypeAlias = Callable[[float, int], nn.Module]
 
 
 class Reused:

@@ -49,17 +49,18 @@ def _without_local_constants() -> Iterator[None]:
 
 
 def smallest(
-    strategy: SearchStrategy[T],
+    strategy: Callable[[], SearchStrategy[T]],
     goes_wrong: Callable[[T], bool],
     *,
     seed: int,
     examples: int,
     screen: Iterable[T] | None = None,
 ) -> T | None:
-    """The smallest value of ``strategy`` for which ``goes_wrong``, or None if none of ``examples`` drawn ones does.
+    """The smallest value of ``strategy()`` for which ``goes_wrong``, or None if none of ``examples`` drawn ones does.
 
     Deterministic for a seed; reads and writes no example database; never fails for being slow. With ``screen`` nothing
-    is searched unless one of its values goes wrong, which is the answer where the search finds none.
+    is searched, and no strategy made, unless one of its values goes wrong. That is the answer where the search finds
+    none.
     """
     wrong = None
     if screen is not None:
@@ -80,7 +81,7 @@ def smallest(
     try:
         # Inside a test of the user's own, Hypothesis reads the settings of that test for whether it may be nested.
         with _without_local_constants(), local_settings(quiet):
-            return find(strategy, lambda value: held[0](value), settings=quiet, random=random.Random(seed))
+            return find(strategy(), lambda value: held[0](value), settings=quiet, random=random.Random(seed))
     except (NoSuchExample, Unsatisfiable):
         return wrong
     finally:

@@ -125,6 +125,15 @@ def _finite(numbers: tuple[float, float] | None) -> bool:
     return numbers is not None and all(math.isfinite(number) for number in numbers)
 
 
+def finite_at(loss: Loss, rays: Iterable[Ray], margins: Iterable[float], *, precision: Precision) -> bool:
+    """Whether value and gradient are finite at each of the margins on every ray."""
+    return all(
+        _finite(evaluate(loss, ray.at(margin, precision.dtype), ray.labels, autocast=precision.autocast))
+        for ray in rays
+        for margin in margins
+    )
+
+
 def smallest_overflow(
     loss: Loss,
     reference: Loss,

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from pytest_logits.copies import DoesNotApply, SubjectError
 from pytest_logits.feeding import SCAN_ROWS, Feeding
-from pytest_logits.finding import Passes
+from pytest_logits.finding import Passes, Verdict
 from pytest_logits.guard import seed_everything
 from pytest_logits.losses import NAMED, Form, Nature, encode_targets, infer_nature, known_nature
 from pytest_logits.model import ModelSpec
 from pytest_logits.placing import CPU, placed, running_on
 from pytest_logits.refusals import is_single_column, refusal_of, require_taken
 from pytest_logits.regions import Extent, Region, confirmed_region
-from pytest_logits.reused import Reused
+from pytest_logits.reused import Reused, Scattered
 from pytest_logits.scanning import free_scan_of, scan_of
 from pytest_logits.settings import Settings
 from pytest_logits.structures import called, copied, find_logits, index_rows, no_scores, replaced
@@ -42,6 +42,7 @@ class Subject(Feeding):
         self.build_generated = build_generated
         self.passes = Passes()
         self._remembered: dict[str, Any] = {}
+        self._reused: Reused | None = None
         self.tell: Callable[[str], None] = lambda what: None
 
     # Passes
@@ -301,6 +302,30 @@ class Subject(Feeding):
 
     # Shared evidence
 
+    @property
+    def reused(self) -> Reused:
+        """A copy that is scattered again and again, made when it is first asked for."""
+        if self._reused is None:
+            self._reused = Reused(self)
+        return self._reused
+
+    def forget_reused(self) -> None:
+        """Give back the memory of the copy that is used again, as before a model is trained."""
+        self._reused = None
+
+    def forget_copies(self) -> None:
+        """Give back the memory of what copies are made of too: another model has its turn."""
+        self.forget_reused()
+        self.forget_draws()
+
+    def in_one_copy(self, judge: Callable[[Scattered], Verdict]) -> Verdict:
+        """What ``judge`` says of a copy that is used again, where it passes; else what it says of fresh ones."""
+        with suppress(Exception):
+            verdict = judge(self.reused.scattered)
+            if verdict.outcome == "passed":
+                return verdict
+        return judge(self.scattered)
+
     @cached_property
     def scan(self) -> Extent:
         """Outputs in train mode, as the loss sees them, of copies with scattered parameters; the first as initialised.
@@ -308,9 +333,8 @@ class Subject(Feeding):
         A copy that is used again is enough where they are not confined.
         """
         inputs = self.inputs(SCAN_ROWS, "scan")
-        reused = Reused(self)
         with suppress(Exception):
-            free = free_scan_of(lambda amount: self.scores(reused.scattered(amount), inputs, purpose="scan"))
+            free = free_scan_of(lambda amount: self.scores(self.reused.scattered(amount), inputs, purpose="scan"))
             if free is not None:
                 return free
 

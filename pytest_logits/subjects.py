@@ -39,5 +39,5 @@ class Subjects:
         found = self._kept[id(spec)]
         for other in self._kept.values():
             if other is not found and isinstance(other, Subject):
-                other.forget_draws()
+                other.forget_copies()
         return found

@@ -130,12 +130,12 @@ def _restore_dispatch_modes(before: list[Any]) -> None:
         _python_dispatch._pop_mode()
 
 
+HOOKS = tuple(name for name in vars(modules) if name.startswith("_global_"))
+
+
 def _hooks() -> dict[str, Any]:
-    return {
-        name: value.copy() if isinstance(value, dict) else value
-        for name, value in vars(modules).items()
-        if name.startswith("_global_")
-    }
+    found = {name: getattr(modules, name) for name in HOOKS}
+    return {name: value.copy() if isinstance(value, dict) else value for name, value in found.items()}
 
 
 def _restore_hooks(before: dict[str, Any]) -> None:

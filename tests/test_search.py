@@ -15,21 +15,21 @@ from pytest_logits.strategies import classifiers, logits
 
 
 def test_the_smallest_value_is_found():
-    assert smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100) == 123
+    assert smallest(lambda: st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100) == 123
 
 
 def test_lists_shrink_to_as_few_and_as_small_elements_as_show_it():
-    assert smallest(st.lists(st.integers(0, 99)), lambda v: len(v) >= 2 and max(v) > 7, seed=0, examples=200) == [0, 8]
+    assert smallest(lambda: st.lists(st.integers(0, 99)), lambda v: len(v) >= 2 and max(v) > 7, seed=0, examples=200) == [0, 8]
 
 
 def test_tensors_shrink_too():
-    found = smallest(logits(max_classes=3), lambda z: bool((z > 5).any()), seed=0, examples=200)
+    found = smallest(lambda: logits(max_classes=3), lambda z: bool((z > 5).any()), seed=0, examples=200)
     assert found is not None
     assert found.tolist() == [[0.0, 6.0]]
 
 
 def test_nothing_is_found_where_nothing_goes_wrong():
-    assert smallest(st.integers(), lambda n: False, seed=0, examples=50) is None
+    assert smallest(st.integers, lambda n: False, seed=0, examples=50) is None
 
 
 def test_a_screen_in_which_nothing_goes_wrong_spares_the_search():
@@ -39,20 +39,20 @@ def test_a_screen_in_which_nothing_goes_wrong_spares_the_search():
         seen.append(n)
         return n > 100
 
-    assert smallest(st.integers(0, 1000), wrong, seed=0, examples=50, screen=[3, 7]) is None
+    assert smallest(lambda: st.integers(0, 1000), wrong, seed=0, examples=50, screen=[3, 7]) is None
     assert seen == [3, 7]
 
 
 def test_where_a_screen_finds_something_the_smallest_is_searched():
-    assert smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100, screen=[3, 700]) == 123
+    assert smallest(lambda: st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100, screen=[3, 700]) == 123
 
 
 def test_what_only_the_screen_finds_is_the_answer():
-    assert smallest(st.integers(0, 10), lambda n: n == 700, seed=0, examples=50, screen=[3, 700, 700]) == 700
+    assert smallest(lambda: st.integers(0, 10), lambda n: n == 700, seed=0, examples=50, screen=[3, 700, 700]) == 700
 
 
 def test_nothing_is_found_among_no_values():
-    assert smallest(st.integers().filter(lambda n: False), lambda n: True, seed=0, examples=50) is None
+    assert smallest(lambda: st.integers().filter(lambda n: False), lambda n: True, seed=0, examples=50) is None
 
 
 @pytest.mark.parametrize("examples", [1, 7, 60])
@@ -63,13 +63,13 @@ def test_no_more_values_are_looked_at_than_asked_for(examples: int):
         seen.append(n)
         return False
 
-    smallest(st.integers(0, 10**9), fine, seed=0, examples=examples)
+    smallest(lambda: st.integers(0, 10**9), fine, seed=0, examples=examples)
     assert len(seen) == examples
 
 
 def looked_at(seed: int) -> list[Any]:
     seen: list[Any] = []
-    smallest(classifiers(), lambda c: bool(seen.append(c)), seed=seed, examples=20)
+    smallest(classifiers, lambda c: bool(seen.append(c)), seed=seed, examples=20)
     return seen
 
 
@@ -88,7 +88,7 @@ def test_a_test_that_hypothesis_has_run_on_the_same_range_changes_nothing():
 
     def looked_at() -> list[float]:
         seen: list[float] = []
-        smallest(ranges, lambda x: bool(seen.append(x)), seed=3, examples=200)
+        smallest(lambda: ranges, lambda x: bool(seen.append(x)), seed=3, examples=200)
         return seen
 
     def drawn() -> set[float]:
@@ -120,7 +120,7 @@ def test_an_exception_of_the_users_passes_through(error: type[Exception]):
         raise error("the user's own")
 
     with pytest.raises(error, match="the user's own"):
-        smallest(st.integers(), raises, seed=0, examples=10)
+        smallest(st.integers, raises, seed=0, examples=10)
 
 
 def test_an_exception_while_shrinking_passes_through():
@@ -130,12 +130,12 @@ def test_an_exception_while_shrinking_passes_through():
         return n >= 100
 
     with pytest.raises(ZeroDivisionError, match="the user's own"):
-        smallest(st.integers(0, 10**6), goes_wrong, seed=0, examples=100)
+        smallest(lambda: st.integers(0, 10**6), goes_wrong, seed=0, examples=100)
 
 
 def test_no_example_database_is_written(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    smallest(st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100)
+    smallest(lambda: st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -145,7 +145,7 @@ def test_it_can_be_asked_inside_a_test_that_hypothesis_runs():
     @settings(max_examples=3, database=None, derandomize=True, deadline=None)
     @given(least=st.integers(2, 9))
     def test(least: int) -> None:
-        found.append(smallest(st.integers(0, 100), lambda value: value >= least, seed=0, examples=200) == least)
+        found.append(smallest(lambda: st.integers(0, 100), lambda value: value >= least, seed=0, examples=200) == least)
 
     test()
     assert found
@@ -158,7 +158,7 @@ def test_what_nothing_was_found_with_does_not_wait_for_the_garbage_collector():
 
     def search() -> weakref.ref[Model]:
         model = Model()
-        smallest(st.integers(), lambda n: type(model) is not Model, seed=0, examples=5)
+        smallest(st.integers, lambda n: type(model) is not Model, seed=0, examples=5)
         return weakref.ref(model)
 
     gc.collect()

@@ -947,7 +947,7 @@ from pytest_logits.search import smallest
 for name in sys.argv[1:]:
     __import__(name)
 seen = []
-smallest(st.integers(0, 2**40), lambda n: bool(seen.append(n)), seed=1, examples=100)
+smallest(lambda: st.integers(0, 2**40), lambda n: bool(seen.append(n)), seed=1, examples=100)
 print(seen)
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_examples import beside_reference
-from pytest_logits.loss_screen import drawn, is_screened
+from pytest_logits.loss_screen import screen
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.regions import MATERIAL
 from pytest_logits.search import smallest
@@ -124,13 +124,17 @@ def _with_ignored(
     return draws.flatmap(lambda d: choices(len(d[1])).map(lambda i: ignore(*d, i)))
 
 
-def _screen(loss: LossSubject, ignored: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _screen(loss: LossSubject, ignored: int | None, count: int) -> list[tuple[Tensor, Tensor]] | None:
     """Batches of the same kind, of which every other row has the ignored label where there is one."""
     seed = loss.seed("agreement")
+    screened = screen(loss, count=count, seed=seed, magnitude=LARGEST_SCORE, max_rows=LARGEST_BATCH)
+    if screened is None or ignored is None:
+        return screened
     rng = torch.Generator().manual_seed(seed % 2**63)
-    for scores, labels in drawn(loss, count=count, seed=seed, magnitude=LARGEST_SCORE, max_rows=LARGEST_BATCH):
-        left_out = torch.rand(labels.shape, generator=rng) < 0.5
-        yield scores, labels if ignored is None else labels.masked_fill(left_out, ignored)
+    return [
+        (scores, labels.masked_fill(torch.rand(labels.shape, generator=rng) < 0.5, ignored))
+        for scores, labels in screened
+    ]
 
 
 def _disagreement(
@@ -155,17 +159,22 @@ def _shares(subject: Subject | LossSubject, reference: equivalence.Reference, sc
 
 
 def _compare(subject: LossSubject, reference: equivalence.Reference) -> Verdict:
-    draws = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
     ignored = reference.ignore_index if reference.two_columns and subject.encoding in (None, "index") else None
-    if ignored is not None:
-        draws = _with_ignored(draws, ignored)
     examples = subject.settings.profile.examples
+    screened = _screen(subject, ignored, examples)
+    if screened is not None:
+        examples = len(screened)
+
+    def draws() -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+        pairs = _draws(subject, LARGEST_SCORE, two_columns=reference.two_columns)
+        return pairs if ignored is None else _with_ignored(pairs, ignored)
+
     found = smallest(
         draws,
         lambda d: _disagreement(subject, reference, *d) is not None,
         seed=subject.seed("agreement"),
         examples=examples,
-        screen=_screen(subject, ignored, examples) if is_screened(subject) else None,
+        screen=screened,
     )
     if found is None:
         return passed(
@@ -242,7 +251,7 @@ def _recognise(subject: Subject | LossSubject, *, two_columns: bool) -> tuple[Ve
         return not (torch.tensor(value).isfinite() and gradient.isfinite().all())
 
     found = smallest(
-        _draws(subject, LARGEST_SCORE, two_columns=two_columns),
+        lambda: _draws(subject, LARGEST_SCORE, two_columns=two_columns),
         is_unstable,
         seed=subject.seed("stability"),
         examples=subject.settings.profile.examples,

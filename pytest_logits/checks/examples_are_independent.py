@@ -11,6 +11,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.locate import leak_place
+from pytest_logits.reused import Scattered
 from pytest_logits.structures import index_rows, repeats, tensors_in
 from pytest_logits.subject import BENT, Subject
 
@@ -32,9 +33,13 @@ def examples_are_independent(subject: Subject) -> Verdict:
     inputs, others = subject.inputs(ROWS, "independent"), subject.inputs(ROWS, "other examples")
     if not _replaceable(inputs) or not _replaceable(others):
         return not_applicable("inputs= gives no tensor with one row per example")
+    return subject.in_one_copy(lambda scattered: _compared(subject, inputs, others, scattered))
+
+
+def _compared(subject: Subject, inputs: object, others: object, scattered: Scattered) -> Verdict:
     gaps = []
     for amount in (0.0, 1.0, BENT):
-        model = evaluating(subject.scattered(amount))
+        model = evaluating(scattered(amount, 0))
         for kept in (0, ROWS // 2):
             mixed = _keep_one(inputs, others, kept)
             first, second = (subject.scores(model, batch, purpose="independent") for batch in (inputs, mixed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -17,9 +17,9 @@ from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
-from pytest_logits.loss_draws import batches
+from pytest_logits.loss_draws import Draw, batches
 from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
-from pytest_logits.loss_screen import drawn, is_screened
+from pytest_logits.loss_screen import screen
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.loss_weights import jumps_with_prediction, of_scores
 from pytest_logits.losses import known_nature
@@ -52,7 +52,9 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     minimise the expected loss have their largest at the posterior's largest. For exchanging the scores of classes a and
     b changes the expected loss by (q_a - q_b) times the difference of the losses of the labels a and b. It holds for
     cross entropy with weights and label smoothing, focal and other losses that are not proper, hinges, margins by class
-    and Dice. For a single score the exchange is of its sign. Scores and labels are drawn by Hypothesis.
+    and Dice. For a single score the exchange is of its sign. Scores and labels are drawn by Hypothesis. Of a loss of
+    torch's without weights a few rows are enough: that it equals its reference, of which this follows, is what
+    loss_matches_reference holds.
 
     A loss written by hand is also followed as the true score rises from 8 below the others, which are equal, to 1
     below: it does not rise, and a step against its gradient does not lower the true score. Beyond the others a sound
@@ -88,9 +90,13 @@ def _judge(loss: LossSubject) -> Verdict:
     if copies is None:
         return not_applicable(f"{loss.loss_name} of rows with the same label does not depend on their scores")
     examples = loss.settings.profile.examples
-    found = _cheaper(loss, copies, loss.nature.link, examples)
+    seed = loss.seed("prefers")
+    screened = screen(loss, count=examples, seed=seed, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
+    if screened is not None:
+        examples = len(screened)
+    found = _cheaper(loss, copies, loss.nature.link, examples, screened)
     if found is not None and loss.may_take_probabilities:
-        found = _cheaper(loss, copies, _probabilities(loss), examples)
+        found = _cheaper(loss, copies, _probabilities(loss), examples, screened)
         if found is None:
             return passed(
                 f"on probabilities, which {loss.loss_name} may take, exchanging that of the true class with a lower "
@@ -106,17 +112,16 @@ def _judge(loss: LossSubject) -> Verdict:
     )
 
 
-def _cheaper(loss: LossSubject, copies: int, link: Link, examples: int) -> dict[str, Any] | None:
+def _cheaper(
+    loss: LossSubject, copies: int, link: Link, examples: int, screened: Iterable[Draw] | None
+) -> dict[str, Any] | None:
     """The smallest drawn exchange that makes a row cheaper, else one of two classes that nearly tie."""
-    seed = loss.seed("prefers")
     found = smallest(
-        batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide),
+        lambda: batches(loss, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide),
         lambda draw: _exchange(loss, *draw, copies, link) is not None,
-        seed=seed,
+        seed=loss.seed("prefers"),
         examples=examples,
-        screen=drawn(loss, count=examples, seed=seed, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
-        if is_screened(loss)
-        else None,
+        screen=screened,
     )
     if found is not None:
         return _exchange(loss, *found, copies, link)

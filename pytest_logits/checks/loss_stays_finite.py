@@ -13,6 +13,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import at, loss_place, record
+from pytest_logits.loss_screen import is_plain
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.losses import encode_targets, known_nature
 from pytest_logits.stability import (
@@ -24,6 +25,7 @@ from pytest_logits.stability import (
     bernoulli_rays,
     categorical_rays,
     evaluate,
+    finite_at,
     overflows,
     rounded_up,
     smallest_overflow,
@@ -35,6 +37,10 @@ FLOAT16 = Precision(torch.float16)
 HALVES = (Precision(torch.bfloat16), Precision(torch.bfloat16, autocast=True), FLOAT16)
 # As many rows as a usual batch has, where the scores are few.
 MANY_ROWS, FEW_SCORES = 64, 2**14
+# Where torch's own losses are looked at first: none is known that is finite at these and not between them.
+FEW_MARGINS = (0.0, 1.0, 32.0, LARGEST_MARGIN)
+# As many rows of theirs are looked at by themselves.
+FEW_ROWS = 2
 
 
 @check(
@@ -69,7 +75,7 @@ def loss_stays_finite(subject: Subject | LossSubject) -> Verdict:
         return not_applicable("the training step computes the loss itself, of scores that only the step sees")
     loss.require_targets()
     loss.require_function()
-    usual = _on_usual_scores(loss)
+    usual = judged_once(loss, "usual scores", _on_usual_scores)
     if usual is None and (loss.nature.takes, loss.nature.form) == ("probabilities", "categorical"):
         return not_applicable(
             f"{loss.loss_name} takes probabilities of classes, and is infinite at 0 if it takes their logarithm; torch "
@@ -110,8 +116,9 @@ def _on_usual_scores(loss: LossSubject) -> Verdict | None:
     if loss.nature.takes == "unknown":
         ever = whole or any(_finite(loss.loss, each, labels) for each in _guesses(scores))
         return None if ever else _never(loss, scores, labels, "on random scores of about 1", "failed")
-    broken = [row for row in range(len(scores)) if not _finite(call, scores[row : row + 1], labels[row : row + 1])]
-    if whole and len(broken) < len(scores):
+    alone = range(FEW_ROWS if whole and is_plain(loss) else len(scores))
+    broken = [row for row in alone if not _finite(call, scores[row : row + 1], labels[row : row + 1])]
+    if whole and len(broken) < len(alone):
         # A class of weight 0 alone in a batch gives 0 / 0, with torch's own loss too.
         return None
     if whole:
@@ -189,6 +196,8 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
 
     def search(precision: Precision) -> Overflow | None:
         def look(loss: LossSubject) -> tuple[Overflow, ...]:
+            if is_plain(loss) and finite_at(call, rays, FEW_MARGINS, precision=precision):
+                return ()
             return overflows(call, reference, rays, precision=precision)
 
         return smallest_reached(judged_once(loss, f"overflows in {precision.name}", look), reaches)

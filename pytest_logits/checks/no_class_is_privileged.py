@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pytest_logits.averages import average_of_others
 from pytest_logits.behind import classes_behind, told_by_enough
@@ -18,7 +18,7 @@ from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
 from pytest_logits.losses import treats_classes_alike
 from pytest_logits.regions import ROOM
-from pytest_logits.reused import Reused
+from pytest_logits.reused import Scattered
 from pytest_logits.subject import BENT, Subject
 
 SETTINGS = 8
@@ -104,9 +104,6 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     return passed(f"each of {classes} classes can win over each other, and counts in the loss", evidence=evidence)
 
 
-Scattered = Callable[[float, int], nn.Module]
-
-
 @dataclass(frozen=True)
 class _Found:
     """The scores of each setting, the classes that are never above another, and the class that is an average."""
@@ -126,8 +123,8 @@ def _looked_at(subject: Subject) -> _Found:
     if subject.sample_logits.shape[1] > FEW_CLASSES:
         return _found(subject)
     with suppress(Exception):
-        reused = Reused(subject)
-        settings = [_scores(subject, reused.scattered, variant) for variant in range(SETTINGS)]
+        inputs = _inputs(subject)
+        settings = [_scores(subject, subject.reused.scattered, variant, inputs) for variant in range(SETTINGS)]
         found = _Found(settings, classes_behind(torch.cat(settings)), average_of_others(settings))
         if not found.anything:
             return found
@@ -135,23 +132,27 @@ def _looked_at(subject: Subject) -> _Found:
 
 
 def _found(subject: Subject) -> _Found:
-    classes = subject.sample_logits.shape[1]
-    settings = [_scores(subject, subject.scattered, variant) for variant in range(SETTINGS)]
+    classes, inputs = subject.sample_logits.shape[1], _inputs(subject)
+    settings = [_scores(subject, subject.scattered, variant, inputs) for variant in range(SETTINGS)]
     while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
-        settings.append(_scores(subject, subject.scattered, len(settings)))
+        settings.append(_scores(subject, subject.scattered, len(settings), inputs))
     behind = classes_behind(torch.cat(settings)) if any(map(len, settings)) else {}
     if behind:
         certain = math.ceil(CERTAIN + 2 * math.log2(classes))
         while len(settings) < MOST_SETTINGS and len(told_by_enough(settings, behind, certain)) < len(behind):
-            settings.append(_scores(subject, subject.scattered, len(settings)))
+            settings.append(_scores(subject, subject.scattered, len(settings), inputs))
         behind = told_by_enough(settings, classes_behind(torch.cat(settings)), certain)
     return _Found(settings, behind, average_of_others(settings) if any(map(len, settings)) else None)
 
 
-def _scores(subject: Subject, scattered: Scattered, variant: int) -> Tensor:
+def _inputs(subject: Subject) -> Any:
+    """The same for all settings: what is independent from one to the next are the parameters."""
+    return subject.inputs(SCAN_ROWS, "privileged")
+
+
+def _scores(subject: Subject, scattered: Scattered, variant: int, inputs: Any) -> Tensor:
     """Rows (N, K) of the scores of one scattered copy on random inputs, without those that have NaN."""
     # In train mode, where BatchNorm keeps what scattered weights give finite.
-    inputs = subject.inputs(SCAN_ROWS, f"privileged {variant}")
     scores = subject.scores(scattered(BENT, variant), inputs, purpose="privileged")
     rows = scores.movedim(1, -1).flatten(0, -2)
     return rows[~(rows.isnan() | (rows == torch.inf)).any(dim=1)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
 from pytest_logits.checks.examples_are_independent import tolerance
@@ -14,7 +13,7 @@ from pytest_logits.copies import SubjectError, evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, counted, passed
 from pytest_logits.locate import reshape_place
-from pytest_logits.search import smallest
+from pytest_logits.reused import Scattered
 from pytest_logits.structures import index_rows
 from pytest_logits.subject import Subject
 
@@ -34,12 +33,19 @@ def output_shape_is_stable(subject: Subject) -> Verdict:
     Causes: output_shape_depends_on_batch, examples_leak_across_batch, wrong_number_of_outputs,
     single_column_cross_entropy.
     """
-    model = evaluating(subject.fresh())
+    return subject.in_one_copy(lambda scattered: _judge(subject, scattered))
+
+
+def _judge(subject: Subject, scattered: Scattered) -> Verdict:
+    model = evaluating(scattered(0.0, 0))
+    rows = subject.inputs(SCAN_ROWS, "shape")
     seen: dict[int, _Observed] = {}
 
     def observe(count: int) -> _Observed:
         if count not in seen:
-            seen[count] = _observe(subject, model, count)
+            # inputs= may make another batch of each size, padded to its longest example perhaps.
+            inputs = rows[:count] if subject.spec.inputs is None else subject.inputs(count, "shape")
+            seen[count] = _observe(subject, model, inputs)
         return seen[count]
 
     reference = observe(SCAN_ROWS)
@@ -49,12 +55,8 @@ def output_shape_is_stable(subject: Subject) -> Verdict:
         return _failed(subject, SCAN_ROWS, reference, f"({SCAN_ROWS}, ...)", seen)
     rest = reference.shape[1:]
 
-    count = smallest(
-        st.integers(1, LARGEST_BATCH),
-        lambda n: observe(n).shape != (n, *rest),
-        seed=subject.seed("batch sizes"),
-        examples=subject.settings.profile.examples,
-    )
+    # All of them are looked at, for the report shows what each gives.
+    count = min((n for n in range(1, LARGEST_BATCH + 1) if observe(n).shape != (n, *rest)), default=None)
     if count is not None:
         return _failed(subject, count, observe(count), str((count, *rest)), seen)
 
@@ -80,8 +82,7 @@ class _Observed:
     error: Exception | None = None
 
 
-def _observe(subject: Subject, model: torch.nn.Module, count: int) -> _Observed:
-    inputs = subject.inputs(count, "shape")
+def _observe(subject: Subject, model: torch.nn.Module, inputs: Any) -> _Observed:
     try:
         return _Observed(tuple(subject.scores(model, inputs, purpose="shape").shape))
     except SubjectError:

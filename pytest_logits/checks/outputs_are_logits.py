@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
 
 from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
@@ -20,7 +19,6 @@ from pytest_logits.losses import Form, known_nature
 from pytest_logits.pooled import pooled_from
 from pytest_logits.regions import Extent, Region
 from pytest_logits.scanning import SCATTER
-from pytest_logits.search import smallest
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import BENT, Subject
 
@@ -29,6 +27,8 @@ from pytest_logits.subject import BENT, Subject
 # happen by chance: two settings are enough.
 ENOUGH = 3 * SCAN_ROWS
 CONFINED_ENOUGH = 2 * SCAN_ROWS
+# The largest batch that is shown to try by hand, and the most of its scores.
+LARGEST_SHOWN = 8
 
 IN_WORDS: dict[Region, str] = {
     "simplex": "probabilities: every row is non-negative and sums to 1",
@@ -292,8 +292,8 @@ def _smallest_batch(subject: Subject, region: Region) -> dict[str, Any] | None:
             return False
         return extent.rows > 0 and extent.holds(region)
 
-    count = smallest(st.integers(1, 8), shows, seed=subject.seed("smallest batch"), examples=8)
+    count = next(filter(shows, range(1, LARGEST_SHOWN + 1)), None)
     if count is None:
         return None
-    rows = outputs(count).reshape(-1).tolist()[:8]
+    rows = outputs(count).reshape(-1).tolist()[:LARGEST_SHOWN]
     return {"batch_size": count, "outputs": [round(v, 6) if math.isfinite(v) else v for v in rows]}

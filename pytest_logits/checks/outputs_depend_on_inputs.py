@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, not_applicable, passed
+from pytest_logits.reused import Scattered
 from pytest_logits.structures import tensors_in
 from pytest_logits.subject import BENT, Subject
 
@@ -27,9 +30,13 @@ def outputs_depend_on_inputs(subject: Subject) -> Verdict:
     rows = [t for t in tensors_in(inputs) if t.ndim and len(t) == SCAN_ROWS]
     if not any(bool((t != t[:1]).any()) for t in rows):
         return not_applicable("inputs= gives sixteen equal examples")
+    return subject.in_one_copy(lambda scattered: _judge(subject, inputs, scattered))
+
+
+def _judge(subject: Subject, inputs: Any, scattered: Scattered) -> Verdict:
     spreads = []
     for amount, variant in SETTINGS if subject.has_parameters else SETTINGS[:1]:
-        logits = subject.scores(evaluating(subject.scattered(amount, variant)), inputs, purpose="depend")
+        logits = subject.scores(evaluating(scattered(amount, variant)), inputs, purpose="depend")
         spreads.append(float((logits - logits[:1]).abs().max()))
         if bool((logits != logits[:1]).any()):
             return passed(f"the logits of {SCAN_ROWS} inputs differ by up to {spreads[-1]:.3g}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import product
+from typing import Any
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
@@ -14,7 +16,7 @@ from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.locate import first_place
 from pytest_logits.not_finite import not_finite
-from pytest_logits.search import smallest
+from pytest_logits.reused import Scattered
 from pytest_logits.subject import Subject
 
 # Inputs at their own scale must give finite logits. At that of raw images of 12 bits a sound model may overflow. It is
@@ -29,20 +31,31 @@ BATCHES = (SCAN_ROWS, 2, 1)
 def outputs_stay_finite(subject: Subject) -> Verdict:
     """No logit is NaN or plus infinity, in train mode on a batch of 16 and in eval mode on smaller ones.
 
-    Minus infinity is allowed where it masks a class: in the same place for every row. Inputs are drawn at scale 1, and
-    at 10 and 4096 (in float16 255) where the suite makes them itself; what overflows at those only is inconclusive.
+    Minus infinity is allowed where it masks a class: in the same place for every row. Inputs are of scale 1, and
+    of 10 and 4096 (in float16 255) where the suite makes them itself; what overflows at those only is inconclusive.
 
     Causes: non_finite_values.
     """
     subject.require_rows()
-    rows = subject.inputs(SCAN_ROWS, "finite")
-    scales: tuple[float, ...] = (1.0,)
+    batches = {count: subject.inputs(count, "finite") for count in BATCHES}
+    rows, scales = batches[SCAN_ROWS], (1.0,)
     if isinstance(rows, Tensor) and rows.is_floating_point() and subject.spec.inputs is None:
         scales = HALF_SCALES if rows.dtype == torch.float16 else SCALES
+    return subject.in_one_copy(lambda scattered: _judge(subject, batches, scales, scattered))
+
+
+def _judge(subject: Subject, batches: Mapping[int, Any], scales: Sequence[float], scattered: Scattered) -> Verdict:
+    def made(count: int) -> nn.Module:
+        model = scattered(0.0, 0)
+        return model if count == SCAN_ROWS else evaluating(model)
+
+    def logits(model: nn.Module, scale: float, count: int) -> Tensor:
+        inputs = batches[count]
+        return subject.scores(model, scale * inputs if scale != 1.0 else inputs, purpose="finite")
 
     def broken(scale: float, count: int) -> Tensor | None:
         try:
-            bad = not_finite(_logits(subject, _model(subject, count), scale, count))
+            bad = not_finite(logits(made(count), scale, count))
         except (RuntimeError, ValueError, IndexError):
             if count == SCAN_ROWS:
                 raise
@@ -50,19 +63,16 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
             return None
         return bad if bool(bad.any()) else None
 
-    evaluated = _model(subject, 1)
+    def finite(model: nn.Module, scale: float, count: int) -> bool:
+        with suppress(RuntimeError, ValueError, IndexError):
+            return not bool(not_finite(logits(model, scale, count)).any())
+        return False
 
-    def goes_wrong(draw: tuple[float, int]) -> bool:
-        # What goes well in eval mode may have one copy for all; the rest is looked at in one that has seen nothing.
-        scale, count = draw
-        if count != SCAN_ROWS:
-            with suppress(RuntimeError, ValueError, IndexError):
-                if not bool(not_finite(_logits(subject, evaluated, scale, count)).any()):
-                    return False
-        return broken(scale, count) is not None
-
-    draws = st.tuples(st.sampled_from(scales), st.sampled_from(BATCHES))
-    found = smallest(draws, goes_wrong, seed=subject.seed("finite"), examples=2 * len(scales) * len(BATCHES))
+    # What goes well in eval mode may have one copy for all; the rest is looked at in one that has seen nothing.
+    evaluated = made(1)
+    fine = {draw for draw in product(scales, BATCHES) if draw[1] != SCAN_ROWS and finite(evaluated, *draw)}
+    wrong = (draw for draw in product(scales, BATCHES) if draw not in fine and broken(*draw) is not None)
+    found = next(wrong, None)
     if found is None:
         return passed(f"all logits are finite on inputs of scale {', '.join(f'{s:g}' for s in scales)}")
     scale, count = found
@@ -79,19 +89,10 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
         expected="finite logits",
         location=first_place(
             subject,
-            _model(subject, count),
+            made(count),
             lambda operation: not bool(operation.result.isfinite().all()),
             count=count,
         ),
         counterexample={"batch_size": count, "scale": scale},
         evidence={"bad": int(bad.sum()), "logits": bad.numel()},
     )
-
-
-def _model(subject: Subject, count: int) -> nn.Module:
-    return subject.fresh() if count == SCAN_ROWS else evaluating(subject.fresh())
-
-
-def _logits(subject: Subject, model: nn.Module, scale: float, count: int) -> Tensor:
-    inputs = subject.inputs(count, "finite")
-    return subject.scores(model, scale * inputs if scale != 1.0 else inputs, purpose="finite")
