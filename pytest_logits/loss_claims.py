@@ -60,10 +60,15 @@ class Claim:
 
     def gradient(self, scores: Tensor, labels: Tensor, *, detached: bool = False) -> Tensor:
         """The gradient of the value, in the shape of the scores."""
+        return self.value_and_gradient(scores, labels, detached=detached)[1]
+
+    def value_and_gradient(self, scores: Tensor, labels: Tensor, *, detached: bool = False) -> tuple[float, Tensor]:
+        """Both, of one evaluation."""
         leaf = scores.detach().double().requires_grad_()
         with torch.enable_grad():
-            (found,) = torch.autograd.grad(self.value(leaf, labels, detached=detached), leaf)
-        return found
+            value = self.value(leaf, labels, detached=detached)
+            (found,) = torch.autograd.grad(value, leaf)
+        return float(value.detach()), found
 
     def slack(self, scores: Tensor, labels: Tensor) -> tuple[float, float, Tensor]:
         """How far below and above the value, and how far from the gradient, a sound loss may be.
@@ -75,11 +80,11 @@ class Claim:
         value, slope = _rounding(self.form, rows, of, guard=0.0 if self.known else self.form.guard)
         terms, _ = parts(rows.double(), self.form.family)
         table = self._table(of, terms.shape[1]).abs()
-        divisor = self.rule.normaliser(self.form.rows(rows, of), of)
+        exact = self.form.rows(rows, of).detach()
+        divisor = self.rule.normaliser(exact, of)
         weights = self.rule.weights[of] if self.rule.kind == "weighted mean" else torch.ones(len(of))
         unit = torch.finfo(scores.dtype).eps
-        exact = self.form.rows(rows, of).detach().abs()
-        near = float((weights * (value + (len(of) + 8) * unit * exact)).sum()) / divisor
+        near = float((weights * (value + (len(of) + 8) * unit * exact.abs())).sum()) / divisor
         near += 10 * self.form.off * float((weights * (table * terms.abs()).flatten(1).sum(1)).sum()) / divisor
         slopes = (weights.view(-1, *(1 for _ in slope.shape[1:])) * slope) / divisor + 1e-12
         if self.form.family == "BCE":

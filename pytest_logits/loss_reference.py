@@ -93,8 +93,7 @@ def _gap(
     value, gradient = loss.gradient(scores, labels)
     if not claim.known and not (math.isfinite(value) and bool(gradient.isfinite().all())):
         return None
-    exact = float(claim.value(scores, labels))
-    wanted = claim.gradient(scores, labels)
+    exact, wanted = claim.value_and_gradient(scores, labels)
     below, above, slope = claim.slack(scores, labels)
     fits = exact - below <= value <= exact + above
     slopes = _within(gradient, wanted, slope)

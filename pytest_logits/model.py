@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -83,10 +84,12 @@ LOSS_ARGUMENTS = tuple(name for name in LossSpec.__dataclass_fields__ if name no
 Spec: TypeAlias = ModelSpec | LossSpec
 
 
-def builtin_check_names() -> list[str]:
+@cache
+def builtin_check_names() -> tuple[str, ...]:
     """The names of the checks that ship with the plugin, read from the folder: importing them would import torch."""
     folder = Path(__file__).parent / "checks"
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    found = (module.name for module in pkgutil.iter_modules([str(folder)]))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 def make_spec(factory: Any, *, file: Path, line: int, arguments: Mapping[str, Any]) -> ModelSpec:

@@ -100,16 +100,23 @@ class Extent:
         ``coarse`` rows come from scores so large that a softmax written by hand may round its sums to a hundredth:
         exp(z - logsumexp(z)) is off by |z| units in the last place.
         """
-        scores = logits.detach()
-        self._sum_other_axes(scores)
-        scores = scores.unsqueeze(1) if scores.ndim < 2 else scores.movedim(1, -1).flatten(0, -2)
-        self.tolerance = row_sum_tolerance(scores.dtype, scores.shape[1])
-        scores = scores.double()
+        dtype, scores = logits.dtype, logits.detach().double()
+        finite = scores.isfinite()
+        whole = bool(finite.all())
+        if whole:
+            self._sum_other_axes(scores, dtype)
+        if scores.ndim < 2:
+            scores, finite = scores.unsqueeze(1), finite.unsqueeze(1)
+        else:
+            scores, finite = (t.movedim(1, -1).flatten(0, -2) for t in (scores, finite))
         self.width = scores.shape[1]
-        finite = scores.isfinite().all(dim=1)
-        self.dropped += int((~finite).sum())
-        self._range(scores, keep=keep)
-        scores = scores[finite]
+        self.tolerance = row_sum_tolerance(dtype, self.width)
+        self._range(scores if whole else scores[finite], keep=keep)
+        if not whole:
+            self.high = math.inf if bool((scores == math.inf).any()) else self.high
+            rows = finite.all(dim=1)
+            self.dropped += int((~rows).sum())
+            scores = scores[rows]
         if scores.numel() == 0:
             return
         self.rows += len(scores)
@@ -130,28 +137,23 @@ class Extent:
         if keep and not coarse:
             self.mild.append(scores)
 
-    def _range(self, scores: Tensor, *, keep: bool) -> None:
+    def _range(self, values: Tensor, *, keep: bool) -> None:
         """Note the ends of all finite values, also of rows that have others; plus infinity is an end, NaN is none."""
-        values = scores[scores.isfinite()]
-        if bool((scores == math.inf).any()):
-            self.high = math.inf
         if values.numel() == 0:
             return
         self.low = min(self.low, float(values.min()))
         self.high = max(self.high, float(values.max()))
         if keep:
-            self.samples.append(values)
+            self.samples.append(values.flatten())
 
-    def _sum_other_axes(self, scores: Tensor) -> None:
+    def _sum_other_axes(self, scores: Tensor, dtype: torch.dtype) -> None:
         """Note the axes other than that of the classes along which everything so far, or its exponential, sums to 1."""
-        if not bool(scores.isfinite().all()):
-            return
         for axis, size in enumerate(scores.shape):
             # Along an axis that was not normalised once, nothing has to be added up again.
             if axis != 1 and size > 1 and self.wrong_axes.get(axis, True):
-                bound = row_sum_tolerance(scores.dtype, size)
-                gap = float((scores.double().sum(dim=axis) - 1).abs().max())
-                log_gap = float(scores.double().logsumexp(dim=axis).abs().max())
+                bound = row_sum_tolerance(dtype, size)
+                gap = float((scores.sum(dim=axis) - 1).abs().max())
+                log_gap = float(scores.logsumexp(dim=axis).abs().max())
                 self.wrong_axes[axis] = gap <= bound or log_gap <= _log_tolerance(bound)
 
     def holds(self, region: Region) -> bool:

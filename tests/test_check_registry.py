@@ -95,7 +95,7 @@ def test_the_order_does_not_depend_on_the_order_of_declaration(monkeypatch: pyte
 
 
 def test_every_file_declares_the_check_of_its_name():
-    assert sorted(c.name for c in all_checks()) == builtin_check_names()
+    assert sorted(c.name for c in all_checks()) == list(builtin_check_names())
 
 
 @pytest.mark.parametrize("name", builtin_check_names())

@@ -167,7 +167,7 @@ def test_an_argument_that_is_none_counts_as_not_given():
 
 def test_the_names_of_checks_are_the_files():
     folder = Path(__file__).parent.parent / "pytest_logits" / "checks"
-    assert builtin_check_names() == sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    assert list(builtin_check_names()) == sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
 def test_the_caller_is_told_by_depth():
