@@ -239,6 +239,9 @@ class Copies(ABC):
     def _facts(self) -> _Facts:
         model = self._make()
         parameters = list(model.parameters())
+        # Lazy layers draw their weights later, from the random state that making them leaves.
+        if self._shared is None and not any(map(is_lazy, parameters)):
+            self._spare = model
         dtypes = (p.dtype for p in parameters if p.is_floating_point())
         return _Facts(
             size=sum(p.numel() for p in parameters if not is_lazy(p)),

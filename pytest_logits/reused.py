@@ -24,17 +24,24 @@ class Reused:
     def __init__(self, copies: Copies) -> None:
         self._copies = copies
         self._model = copies.fresh()
-        tensors = (*self._model.parameters(), *self._model.buffers())
-        self._made = [(tensor, tensor.detach().clone()) for tensor in tensors]
-        self._values = {id(tensor): made for tensor, made in self._made}
+        self._parameters = [(p, p.detach().clone()) for p in self._model.parameters()]
+        self._buffers = [(b, b.detach().clone()) for b in self._model.buffers()]
+        self._made = {id(p): made for p, made in self._parameters}
+        # By the parameters' ids, their versions where they are as made.
+        self._untouched = {id(p): p._version for p, _ in self._parameters}
 
     def scattered(self, amount: float, variant: int = 0) -> nn.Module:
         """The copy with the noise that a fresh one gets from ``Copies.scattered``, in train mode."""
-        noisy = {id(p) for p in self._model.parameters() if amount and p.is_floating_point()}
         with torch.no_grad():
-            for tensor, made in self._made:
-                if id(tensor) not in noisy:
-                    tensor.copy_(made)
+            # Not every operation of torch's that writes into a buffer says so.
+            for buffer, made in self._buffers:
+                buffer.copy_(made)
+            for p, made in self._parameters:
+                if amount and p.is_floating_point():
+                    self._untouched.pop(id(p), None)
+                elif self._untouched.get(id(p)) != p._version:
+                    p.copy_(made)
+                    self._untouched[id(p)] = p._version
         self._model.train()
-        self._copies.scatter(self._model, amount, variant, made=self._values)
+        self._copies.scatter(self._model, amount, variant, made=self._made)
         return self._model
