@@ -240,9 +240,9 @@ def treats_classes_alike(loss: Any) -> bool:
 
 
 def plain(loss: Any) -> str | None:
-    """The name of a loss of torch's own that treats all classes alike: what is found out of one holds for its namesakes.
+    """The name of a loss of torch's own that treats all classes alike, a module's with its arguments.
 
-    With the name come the arguments of a module. None for any other loss, and for a module that was changed.
+    What is found out of one holds for its namesakes. None for any other loss, and for a module that was changed.
     """
     if isinstance(loss, str):
         return loss

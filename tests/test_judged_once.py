@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.nn.functional as F
+from torch import nn
 
 from pytest_logits import judged_once
 from pytest_logits.loss_subject import LossSubject
@@ -37,6 +39,21 @@ def named(name: str, classes: int = 3) -> LossSubject:
 
 def test_a_named_loss_is_judged_once_for_all_models_with_such_scores():
     assert times_judged(named("cross_entropy"), named("cross_entropy")) == 1
+
+
+def test_so_is_a_module_of_torchs_without_weights_and_one_with_other_arguments_by_itself():
+    assert times_judged(loss_of(nn.CrossEntropyLoss()), loss_of(nn.CrossEntropyLoss())) == 1
+    assert times_judged(loss_of(nn.CrossEntropyLoss(label_smoothing=0.1))) == 1
+
+
+def test_one_with_weights_is_judged_each_time():
+    weighted = nn.CrossEntropyLoss(weight=torch.ones(3))
+    assert times_judged(loss_of(weighted), loss_of(weighted)) == 2
+
+
+def test_what_is_drawn_for_a_plain_loss_does_not_depend_on_the_model():
+    first, second = loss_of(nn.CrossEntropyLoss(), name="one"), loss_of(nn.CrossEntropyLoss(), name="other")
+    assert first.seed("x") == second.seed("x")
 
 
 def test_other_scores_are_judged_by_themselves():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_logits.loss_screen import drawn, is_screened
+from pytest_logits.loss_screen import FEW_SCORES, MANY_ROWS, SCALES, drawn, is_plain, is_screened, screen
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.settings import PROFILES, Settings
 
@@ -78,3 +78,72 @@ def test_a_seed_gives_the_same_batches_and_another_gives_others():
 )
 def test_torchs_own_losses_are_screened(loss: Any, arguments: dict[str, Any], screened: bool):
     assert is_screened(loss_of(loss, **arguments)) is screened
+
+
+def screened(loss: LossSubject, **arguments: Any) -> list[Any] | None:
+    return screen(loss, **{"count": 60, "seed": 1, "magnitude": LARGEST, **arguments})
+
+
+WEIGHTED = nn.CrossEntropyLoss(weight=torch.ones(3))
+
+
+def test_of_a_plain_loss_few_batches_of_many_rows_are_looked_at():
+    found = screened(loss_of(sample_logits=torch.zeros(16, 3)))
+    assert found is not None
+    assert len(found) == SCALES
+    assert max(len(scores) for scores, _ in found) > 16
+    assert all(len(scores) <= MANY_ROWS for scores, _ in found)
+
+
+def test_of_one_with_weights_as_many_batches_as_are_asked_for():
+    found = screened(loss_of(WEIGHTED, num_classes=3))
+    assert found is not None
+    assert len(found) == 60
+    assert {len(scores) for scores, _ in found} == {1, 2, 3, 4}
+
+
+def test_rows_by_themselves_stay_so():
+    found = screened(loss_of(sample_logits=torch.zeros(16, 3)), max_rows=1)
+    assert found is not None
+    assert {len(scores) for scores, _ in found} == {1}
+
+
+def test_no_more_are_looked_at_than_asked_for():
+    assert len(screened(loss_of(sample_logits=torch.zeros(16, 3)), count=2) or []) == 2
+
+
+def test_where_any_number_of_classes_is_taken_each_has_every_scale():
+    found = screened(loss_of(), many=True)
+    assert found is not None
+    assert len(found) == 3 * SCALES
+    assert {scores.shape[1] for scores, _ in found} == {10, 100, 1000}
+
+
+def test_many_classes_have_fewer_rows():
+    found = screened(loss_of(sample_logits=torch.zeros(16, 1000)), many=True)
+    assert found is not None
+    assert all(scores.numel() <= FEW_SCORES for scores, _ in found)
+
+
+def test_many_classes_are_looked_at_once():
+    loss = loss_of(sample_logits=torch.zeros(16, 40))
+    assert (screened(loss), len(screened(loss, many=True) or [])) == ([], SCALES)
+
+
+def test_what_hypothesis_draws_at_once_has_no_screen():
+    assert screened(loss_of(lambda z, y: nn.functional.cross_entropy(z, y))) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments", "is_so"),
+    [
+        ("cross_entropy", {}, True),
+        (nn.CrossEntropyLoss(), {}, True),
+        (WEIGHTED, {}, False),
+        ("cross_entropy", {"profile": "thorough"}, False),
+        ("cross_entropy", {"encoding": lambda y: y}, False),
+    ],
+    ids=["named", "module", "weights", "thorough", "own targets"],
+)
+def test_a_plain_loss_is_screened_and_has_no_weights(loss: Any, arguments: dict[str, Any], is_so: bool):
+    assert is_plain(loss_of(loss, **arguments)) is is_so

@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pytest_logits.losses import (
+    GOLDEN_STEPS,
+    MARGINS,
     NAMED,
     Nature,
     encode_targets,
     infer_nature,
     known_nature,
     least_loss,
+    plain,
     treats_classes_alike,
 )
 
@@ -414,3 +417,57 @@ def test_scores_that_the_loss_cannot_hold_are_passed_over():
 )
 def test_torchs_own_losses_without_weights_treat_all_classes_alike(loss: Any, alike: bool):
     assert treats_classes_alike(loss) == alike
+
+
+def hooked() -> nn.Module:
+    loss = nn.CrossEntropyLoss()
+    loss.register_forward_hook(lambda module, given, found: 2 * found)
+    return loss
+
+
+def patched() -> nn.Module:
+    loss = nn.CrossEntropyLoss()
+    loss.forward = lambda z, y: F.cross_entropy(z, y.flip(0))  # type: ignore[method-assign]
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("bce", "bce"),
+        (nn.BCELoss(), "BCELoss(reduction=mean)"),
+        (
+            nn.CrossEntropyLoss(label_smoothing=0.1, reduction="sum"),
+            "CrossEntropyLoss(reduction=sum, label_smoothing=0.1, ignore_index=-100)",
+        ),
+        (nn.CrossEntropyLoss(weight=torch.ones(3)), None),
+        (nn.CrossEntropyLoss(ignore_index=2), None),
+        (hooked(), None),
+        (patched(), None),
+        (F.cross_entropy, None),
+    ],
+    ids=["named", "module", "arguments", "weights", "ignored class", "hook", "patched", "function"],
+)
+def test_a_plain_loss_is_named_with_its_arguments(loss: Any, name: str | None):
+    assert plain(loss) == name
+
+
+def times_asked(function: Any) -> tuple[float, int]:
+    asked: list[float] = []
+
+    def loss(z: Tensor, y: Tensor) -> Tensor:
+        asked.append(float(z.max()))
+        return function(z.max())
+
+    return least_loss(loss, torch.tensor([0]), torch.zeros(1, 2), through=lambda z: z), len(asked)
+
+
+def test_each_step_to_a_minimum_between_two_margins_asks_the_loss_once():
+    found, asked = times_asked(lambda margin: (margin - 3.3) ** 2)
+    assert found < 1e-9
+    assert asked == len(MARGINS) + 2 + GOLDEN_STEPS
+
+
+def test_where_a_loss_is_flat_at_its_least_nothing_is_sought():
+    found, asked = times_asked(lambda margin: (5 - margin).clamp(min=0))
+    assert (found, asked) == (0.0, len(MARGINS) + 2)

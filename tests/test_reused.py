@@ -63,3 +63,34 @@ def test_a_registered_module_is_not_touched():
     subject = subject_of(module)
     Reused(subject).scattered(16.0)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+class Writes(nn.Module):
+    """A layer that writes into its own weight as it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.net.weight.mul_(2)
+        return self.net(x)
+
+
+def test_what_a_forward_pass_writes_into_a_parameter_is_put_back():
+    subject = subject_of(Writes)
+    reused = Reused(subject)
+    wanted = subject.fresh().net.weight
+    for _ in range(2):
+        model = reused.scattered(0.0)
+        assert torch.equal(model.net.weight, wanted)
+        subject.scores(model, subject.inputs(4, "here"), purpose="here")
+
+
+def test_a_parameter_that_is_as_it_was_made_is_not_written_to():
+    reused = Reused(subject_of(Normed))
+    versions = [p._version for p in reused.scattered(0.0).parameters()]
+    assert [p._version for p in reused.scattered(0.0).parameters()] == versions
+    reused.scattered(1.0)
+    assert [p._version for p in reused.scattered(0.0).parameters()] != versions

@@ -19,7 +19,9 @@ def test_the_smallest_value_is_found():
 
 
 def test_lists_shrink_to_as_few_and_as_small_elements_as_show_it():
-    assert smallest(lambda: st.lists(st.integers(0, 99)), lambda v: len(v) >= 2 and max(v) > 7, seed=0, examples=200) == [0, 8]
+    assert smallest(
+        lambda: st.lists(st.integers(0, 99)), lambda v: len(v) >= 2 and max(v) > 7, seed=0, examples=200
+    ) == [0, 8]
 
 
 def test_tensors_shrink_too():

@@ -14,6 +14,7 @@ from pytest_logits.stability import (
     bisected,
     categorical_rays,
     evaluate,
+    finite_at,
     rounded_up,
     smallest_overflow,
 )
@@ -179,3 +180,14 @@ def test_bisection_ends_at_neighbouring_numbers(dtype: torch.dtype):
 @pytest.mark.parametrize(("margin", "shown"), [(0.0, 0.0), (88.7228, 89), (102.363, 110), (8.733, 8.8), (16.0, 16)])
 def test_a_margin_is_rounded_up_to_two_digits(margin: float, shown: float):
     assert rounded_up(margin) == pytest.approx(shown)
+
+
+def test_finite_at_asks_every_ray_at_every_margin():
+    rays = categorical_rays(torch.tensor([0, 1]), 2)
+    assert finite_at(F.cross_entropy, rays, (0.0, 1.0, 1000.0), precision=FLOAT32)
+
+    def overflows_at_ninety(z: Tensor, y: Tensor) -> Tensor:
+        return z.exp().sum()
+
+    assert finite_at(overflows_at_ninety, rays, (0.0, 80.0), precision=FLOAT32)
+    assert not finite_at(overflows_at_ninety, rays, (0.0, 90.0), precision=FLOAT32)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pytest_logits.copies import SubjectError
 from pytest_logits.feeding import SCAN_ROWS
-from pytest_logits.finding import Passes
+from pytest_logits.finding import Passes, Verdict, passed
 from pytest_logits.guard import preserved_state
 from pytest_logits.model import make_spec
 from pytest_logits.settings import Settings
@@ -528,3 +528,48 @@ def test_what_a_loss_of_the_output_gets_beside_the_scores_has_their_rows(rows: i
 
     subject = subject_of(WithFeatures, loss=loss, loss_takes="output")
     assert subject.loss(torch.zeros(rows, 3), torch.zeros(rows, dtype=torch.long)).item() == pytest.approx(math.log(3))
+
+
+def judged(subject: Subject, verdict_of: Any) -> tuple[str, list[bool]]:
+    """The outcome of a judge in one copy, and for each time it was asked whether it got the copy that is used again."""
+    asked: list[bool] = []
+
+    def judge(scattered: Any) -> Verdict:
+        asked.append(getattr(scattered, "__self__", None) is subject.reused)
+        scattered(0.0, 0)
+        return verdict_of(len(asked))
+
+    return subject.in_one_copy(judge).outcome, asked
+
+
+def failed(what: str) -> Verdict:
+    return Verdict(outcome="failed", measured=what)
+
+
+def test_what_passes_in_one_copy_is_not_looked_at_in_fresh_ones():
+    assert judged(subject_of(sound.MLP(3)), lambda times: passed("fine")) == ("passed", [True])
+
+
+def test_what_does_not_pass_in_one_copy_is_decided_by_fresh_ones():
+    subject = subject_of(sound.MLP(3))
+    assert judged(subject, lambda times: failed("bad")) == ("failed", [True, False])
+    assert judged(subject, lambda times: failed("bad") if times == 1 else passed("fine")) == ("passed", [True, False])
+
+
+def test_what_a_copy_that_is_used_again_raises_is_raised_only_by_fresh_ones_too():
+    def verdict_of(times: int) -> Verdict:
+        if times == 1:
+            raise ValueError("it remembers")
+        return passed("fine")
+
+    assert judged(subject_of(sound.MLP(3)), verdict_of) == ("passed", [True, False])
+    with pytest.raises(ValueError, match="always"):
+        judged(subject_of(sound.MLP(3)), lambda times: (_ for _ in ()).throw(ValueError("always")))
+
+
+def test_the_copy_that_is_used_again_is_given_back():
+    subject = subject_of(sound.MLP(3))
+    first = subject.reused
+    assert subject.reused is first
+    subject.forget_reused()
+    assert subject.reused is not first

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import pytest_logits
 from pytest_logits.finding import Result
+from pytest_logits.losses import NAMED
 
 WEIGHT = torch.tensor([1.0, 2.0, 0.5])
 NAME = "loss_matches_reference"
@@ -370,3 +371,31 @@ def test_what_is_wrong_between_rows_is_shown_on_two(loss: Any, beside: str):
     assert shown is not None
     assert len(shown["labels"]) == 2
     assert abs(shown["loss"] - shown[beside]) > 0.01
+
+
+def without_a_class(z: Tensor, y: Tensor) -> Tensor:
+    return (F.cross_entropy(z, y, reduction="none") * (y != 2)).mean()
+
+
+def without_the_last_row(z: Tensor, y: Tensor) -> Tensor:
+    kept = torch.arange(len(y)) < max(len(y) - 1, 1)
+    return (F.cross_entropy(z, y, reduction="none") * kept).mean()
+
+
+def a_little_too_large(z: Tensor, y: Tensor) -> Tensor:
+    return 1.0001 * F.cross_entropy(z, y)
+
+
+def wrong_of_large_scores(z: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(z.clamp(-500, 500), y)
+
+
+@pytest.mark.parametrize("broken", [without_a_class, without_the_last_row, a_little_too_large, wrong_of_large_scores])
+@pytest.mark.parametrize("classes", [3, 12])
+def test_a_torch_whose_own_loss_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch, broken: Any, classes: int):
+    """A plain loss is looked at in few batches, which is enough."""
+    monkeypatch.setitem(NAMED, "cross_entropy", (broken, NAMED["cross_entropy"][1]))
+    (result,) = pytest_logits.check_classifier(
+        lambda: nn.Linear(4, classes), name="net", input_shape=(4,), num_classes=classes, select=[NAME]
+    )
+    assert result.outcome == "failed"
