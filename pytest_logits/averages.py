@@ -29,7 +29,7 @@ def average_of_others(settings: list[Tensor]) -> int | None:
     if len(scores) == 0 or scores.shape[1] < 3 or torch.finfo(scores.dtype).eps > APART / 100:
         return None
     won = set(scores.argmax(dim=1).tolist())
-    moving = [k for k in range(scores.shape[1]) if bool((scores[:, k] != scores[0, k]).any())]
+    moving: list[int] = (scores != scores[0]).any(dim=0).nonzero().flatten().tolist()
     if len(moving) < 3:
         return None
     candidates = [c for c in moving if c not in won]

@@ -52,13 +52,10 @@ def told_by_enough(settings: list[Tensor], behind: dict[int, int], enough: int) 
 
 def _highest_ranks(scores: Tensor) -> list[int]:
     """For each class the row in which the fewest others are at least as high."""
-    fewest = torch.full_like(scores[0], scores.shape[1] + 1, dtype=torch.long)
-    rows = torch.zeros_like(fewest)
-    for number, row in enumerate(scores):
-        at_least = len(row) - torch.searchsorted(row.sort().values, row)
-        rows = torch.where(at_least < fewest, number, rows)
-        fewest = torch.minimum(at_least, fewest)
-    found: list[int] = rows.tolist()
+    # Of rows that are equal in this, the first, in whatever order the least is sought.
+    at_least = scores.shape[1] - torch.searchsorted(scores.sort(dim=1).values, scores.contiguous())
+    rows = torch.arange(len(scores)).unsqueeze(1)
+    found: list[int] = ((at_least * len(scores) + rows).amin(dim=0) % len(scores)).tolist()
     return found
 
 
