@@ -116,7 +116,7 @@ def _runs(doubled: Subject, reference: Reference) -> dict[str, Course] | str:
         return margins, reference.value(scores, y)
 
     def run(kind: Kind, *, own: bool) -> Run:
-        model = doubled.fresh()
+        model = doubled.to_train()
         optimizer = kind.optimizer(list(doubled.trainable(model).values()), [], single=False)
         return Run(model=model, optimizer=optimizer, look=lambda model: look(model, own=own), view=_named)
 

@@ -63,8 +63,6 @@ class LearningRun:
     def __init__(self, subject: Subject) -> None:
         subject.require_range()
         self.subject = subject
-        # Beside a model, its gradients and its optimizer's state there is room for one copy.
-        subject.forget_reused()
         self.batch = subject.separable_batch()
         self.stakes = Stakes.of(subject, self.batch.labels)
         self._require_minimum()
@@ -248,7 +246,7 @@ class LearningRun:
         """
         subject = self.subject
         trace = Trace(step_size)
-        model = subject.fresh()
+        model = subject.to_train()
         parameters: list[Tensor] = list(subject.trainable(model).values())
         if prepare is not None:
             model, parameters = prepare(model)

@@ -123,7 +123,7 @@ class OwnTraining:
         # The suite's batch comes with the shared training run, which must be made here: with gradients, and before the
         # random state is set.
         _ = self.fed
-        model = subject.fresh() if model is None else model
+        model = subject.to_train() if model is None else model
         optimizer = self.optimizer_of(model)
         for group in optimizer.param_groups:
             if isinstance(group.get("lr"), float | int | Tensor):
@@ -237,7 +237,7 @@ def _fed_batches(subject: Subject) -> list[tuple[Any, Any]]:
             given = kwargs if kwargs and not args else args[0] if len(args) == 1 else args
             handed.append(placed(copy.deepcopy(given), CPU))
 
-        found, model = [], subject.fresh()
+        found, model = [], subject.to_train()
         made = OwnTraining(subject).optimizer_of(model)
         with model.register_forward_pre_hook(note, with_kwargs=True):
             for x, y in batches:

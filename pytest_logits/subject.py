@@ -317,8 +317,13 @@ class Subject(Feeding):
             self._reused = Reused(self)
         return self._reused
 
+    def to_train(self) -> nn.Module:
+        """A fresh copy. Beside it, its gradients and its optimizer's state there is room for one copy more, not two."""
+        self.forget_reused()
+        return self.fresh()
+
     def forget_reused(self) -> None:
-        """Give back the memory of the copy that is used again, as before a model is trained."""
+        """Give back the memory of the copy that is used again."""
         self._reused = None
 
     def forget_copies(self) -> None:

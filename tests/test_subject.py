@@ -573,3 +573,10 @@ def test_the_copy_that_is_used_again_is_given_back():
     assert subject.reused is first
     subject.forget_reused()
     assert subject.reused is not first
+
+
+def test_it_is_given_back_before_a_copy_is_trained():
+    subject = subject_of(sound.MLP(3))
+    first = subject.reused
+    assert same(subject.to_train(), subject.fresh())
+    assert subject.reused is not first

@@ -64,7 +64,7 @@ def _step_converts(subject: Subject) -> bool:
     try:
         _ = own.fed
     except DoesNotApply:
-        model = subject.fresh()
+        model = subject.to_train()
         try:
             own.step(model, own.optimizer_of(model), *own.batches[0])
         except Exception:
