@@ -102,8 +102,15 @@ def _default_device() -> Any:
 
 
 def _restore_default_device(before: Any) -> None:
-    if _default_device() is not before:
-        torch.set_default_device(None if before is None else before.device)
+    if _default_device() is before:
+        return
+    device = None if before is None else before.device
+    try:
+        torch.set_default_device(device)
+    except RuntimeError:
+        # Torch 2.4 leaves a mode for it, which is gone where whoever takes all function modes away has taken it too.
+        del torch._GLOBAL_DEVICE_CONTEXT.device_context
+        torch.set_default_device(device)
 
 
 def _function_modes() -> list[Any]:
