@@ -166,17 +166,12 @@ def check(kind: type[Any]) -> pytest_logits.Report:
     return report
 
 
-def forget() -> None:
-    """Let the next model be the first whose loss is looked at."""
-    judged_once._judged.clear()
-
-
 def of_passes(kind: type[Any], rounds: int) -> list[str]:
     """How many times the bare loop the checks take."""
     bare = Bare(kind)
 
     def first() -> None:
-        forget()
+        judged_once.forget()
         check(kind)
 
     cases: dict[str, Callable[[], float]] = {
@@ -221,7 +216,7 @@ def of_peers(rounds: int) -> list[str]:
     """The checks on the tiny MLP in a warm process, and what others check, against 20 plain steps."""
 
     def ours() -> None:
-        forget()
+        judged_once.forget()
         pytest_logits.check_classifier(
             peers.model, name="tiny", input_shape=(peers.FEATURES,), num_classes=peers.CLASSES
         )

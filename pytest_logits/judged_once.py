@@ -22,3 +22,8 @@ def judged_once(loss: LossSubject, what: str, judge: Callable[[LossSubject], T])
         _judged[key] = judge(loss)
     judged: T = _judged[key]
     return judged
+
+
+def forget() -> None:
+    """Let the next model be the first whose loss is looked at."""
+    _judged.clear()

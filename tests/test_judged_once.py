@@ -16,7 +16,7 @@ from pytest_logits.settings import Settings
 
 @pytest.fixture(autouse=True)
 def nothing_judged_before() -> None:
-    judged_once._judged.clear()
+    judged_once.forget()
 
 
 def loss_of(loss: Any, **arguments: Any) -> LossSubject:

@@ -10,6 +10,6 @@ from pytest_logits import judged_once
 @pytest.fixture(autouse=True)
 def nothing_judged_before() -> Iterator[None]:
     """Tests plant faults in what torch's losses are held against, so no verdict is taken over from another test."""
-    judged_once._judged.clear()
+    judged_once.forget()
     yield
-    judged_once._judged.clear()
+    judged_once.forget()
