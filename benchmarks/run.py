@@ -29,7 +29,8 @@ HEAD = """\
 
 <!-- Made by `python -m benchmarks.run --write`. -->
 
-What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn.
+What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn; *shortest runs*
+is the ratio of the shortest of each, which what else the machine does has made longer least.
 Seconds are of the processor on one thread, so that what else the machine does counts little; only those of parallel
 runs are of the clock. What is counted in passes, and held by tests, is in [explanation/cost.md](explanation/cost.md).
 """
