@@ -65,11 +65,6 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> Spread:
     return spread([a / b for a, b in zip(of, to, strict=True)])
 
 
-def least(of: Sequence[float], to: Sequence[float]) -> str:
-    """The ratio of the shortest of each: what else the machine does can only make a run longer."""
-    return f"{min(of) / min(to):.3g}"
-
-
 def differences(of: Sequence[float], to: Sequence[float]) -> Spread:
     return spread([a - b for a, b in zip(of, to, strict=True)])
 

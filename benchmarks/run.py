@@ -29,13 +29,15 @@ HEAD = """\
 
 <!-- Made by `python -m benchmarks.run --write`. -->
 
-What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn; *shortest runs*
-is the ratio of the shortest of each, which what else the machine does has made longer least.
+What the plugin costs, as `python -m benchmarks.run` prints it. Figures are `median (quartiles)` of runs in turn.
 Seconds are of the processor on one thread, so that what else the machine does counts little; only those of parallel
 runs are of the clock. What is counted in passes, and held by tests, is in [explanation/cost.md](explanation/cost.md).
 """
 # What a part says beside its figures.
 WORDS = {
+    "Overhead": "*Own passes* is a run divided by the time that it spends in its own forward passes, backward passes\n"
+    "and optimizer steps. Both are of the same seconds, so a machine whose pace changes from run to run changes it\n"
+    "least. What a pass takes longer for the work between the passes counts in *bare loop* only.\n",
     "Parallel": "Start-up is longer with `-n 2`: the controller imports torch with the user's conftest.py before it\n"
     "starts workers, which import it again. The last line is the most that any way of sharing the work could give on\n"
     "this machine.\n",
