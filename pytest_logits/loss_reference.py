@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def held(loss: LossSubject, claim: Claim) -> Verdict:
         screened = screen(loss, count=count, seed=seed, magnitude=magnitude, many=many, dtype=dtype)
         looked_at += count if screened is None else len(screened)
         found = found or smallest(
-            lambda many=many: batches(loss, magnitude=magnitude, many=many, dtype=dtype),
+            partial(batches, loss, magnitude=magnitude, many=many, dtype=dtype),
             lambda draw: off(draw) is not None,
             seed=seed,
             examples=count,

@@ -88,7 +88,8 @@ def _return_to(folder: str | None) -> None:
 
 def _encoded_environment() -> dict[Any, Any]:
     """What ``os.environ`` holds, as the system has it: to decode and encode each variable takes fifty times as long."""
-    return getattr(os.environ, "_data", os.environ)
+    data: dict[Any, Any] | None = getattr(os.environ, "_data", None)
+    return dict(os.environ) if data is None else data
 
 
 def _environment() -> tuple[dict[Any, Any], dict[str, str]]:

@@ -38,7 +38,8 @@ def outputs_stay_finite(subject: Subject) -> Verdict:
     """
     subject.require_rows()
     batches = {count: subject.inputs(count, "finite") for count in BATCHES}
-    rows, scales = batches[SCAN_ROWS], (1.0,)
+    rows = batches[SCAN_ROWS]
+    scales: tuple[float, ...] = (1.0,)
     if isinstance(rows, Tensor) and rows.is_floating_point() and subject.spec.inputs is None:
         scales = HALF_SCALES if rows.dtype == torch.float16 else SCALES
     return subject.in_one_copy(lambda scattered: _judge(subject, batches, scales, scattered))
