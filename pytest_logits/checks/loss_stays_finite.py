@@ -13,7 +13,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import at, loss_place, record
-from pytest_logits.loss_screen import is_plain
+from pytest_logits.loss_screen import FEW_SCORES, MANY_ROWS, is_plain
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.losses import encode_targets, known_nature
 from pytest_logits.stability import (
@@ -35,8 +35,6 @@ from pytest_logits.subject import Subject
 
 FLOAT16 = Precision(torch.float16)
 HALVES = (Precision(torch.bfloat16), Precision(torch.bfloat16, autocast=True), FLOAT16)
-# As many rows as a usual batch has, where the scores are few.
-MANY_ROWS, FEW_SCORES = 64, 2**14
 # Where torch's own losses are looked at first: none is known that is finite at these and not between them.
 FEW_MARGINS = (0.0, 1.0, 32.0, LARGEST_MARGIN)
 # As many rows of theirs are looked at by themselves.
