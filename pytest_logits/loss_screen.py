@@ -23,7 +23,7 @@ from pytest_logits.losses import known_nature, plain
 # The exponents of the smallest scores: far below the rounding of a loss near 1.
 SMALLEST = 8.0
 LARGEST_TIED = 3
-# How large the scores of a batch are, as powers of the largest, in turn; all tie at the second.
+# So many sizes of scattered scores come in turn, one of them 0, where all tie.
 SCALES = 5
 # As many rows as a usual batch has, where the scores are few.
 MANY_ROWS, FEW_SCORES = 64, 2**14

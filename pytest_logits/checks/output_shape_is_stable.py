@@ -26,7 +26,7 @@ BATCH_STATISTICS = "Expected more than 1 value per channel when training"
 def output_shape_is_stable(subject: Subject) -> Verdict:
     """The shape of the logits follows the batch, and nothing else.
 
-    Batches of 1 to 9 examples are passed through a fresh copy in eval mode. Each must give one row of scores per
+    Batches of 1 to 9 examples are passed through a copy in eval mode. Each must give one row of scores per
     example, with the same shape otherwise. ``squeeze()`` without a dimension drops the batch axis of a batch of one;
     the last batch of an epoch is where it bites.
 
