@@ -25,11 +25,14 @@ FITTED, HELD_OUT = 12, 8
 # What the fit may be off on other draws, relative to how much the loss varies: float32 rounds a loss of 10 at 1e-6.
 OFF = 1e-3
 SCALES = tuple(10 ** (exponent / 8) for exponent in range(-8, 17))
-REFINED = 24
+# So many finer grids around the best scale, each of which leaves 2 / 17 of the one before: in all 2e-5 of it.
+GRIDS, POINTS = 5, 16
 FOCAL = (1.0, 2.0, 3.0, 5.0)
 CLAMPS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 Activation = Callable[[Tensor], Tensor]
+# From outputs of several activations on all draws, (activations * draws, ...), to the misfit of each.
+Misfits = Callable[[Tensor], Tensor]
 
 
 def activation_inside(
@@ -84,10 +87,10 @@ def _cause(loss: LossFunction, scores: list[Tensor], labels: Tensor, form: Form)
     stacked = torch.cat(scores).double()
     parts = _over_classes if form == "categorical" else _over_bits
 
-    def misfit(function: Activation) -> float:
-        return _misfit(parts(function(stacked), labels), values) / spread
+    def misfits(outputs: Tensor) -> Tensor:
+        return _misfits(parts(outputs, labels), values) / spread
 
-    if _fitting_scale(lambda z: z, misfit) is not None:
+    if _fitting_scale(lambda z: z, stacked, misfits) is not None:
         return None
     width = stacked.shape[1] if wide else 2
     suffix = "cross_entropy" if form == "categorical" else "bce_with_logits"
@@ -102,14 +105,16 @@ def _cause(loss: LossFunction, scores: list[Tensor], labels: Tensor, form: Form)
         candidates["bounded_logits"].append((lambda z: F.normalize(z, dim=1), math.sqrt(width / (width - 1))))
     for cause, activations in candidates.items():
         for activation, lead in activations:
-            scale = _fitting_scale(activation, misfit)
+            scale = _fitting_scale(activation, stacked, misfits)
             if scale is not None and _has_floor(scale * lead, width):
                 return cause
             if _is_focal(stacked, activation(stacked), labels, values, spread, parts) and _has_floor(lead, width):
                 return cause
     for bound in (bound for bound in CLAMPS if _has_floor(2 * bound, width)):
         clamped = partial(torch.clamp, min=-bound, max=bound)
-        if misfit(clamped) < OFF or _is_focal(stacked, clamped(stacked), labels, values, spread, parts):
+        if float(misfits(clamped(stacked))) < OFF or _is_focal(
+            stacked, clamped(stacked), labels, values, spread, parts
+        ):
             return "bounded_logits"
     return _without_log(stacked, labels, values, spread, form)
 
@@ -129,7 +134,7 @@ def _without_log(stacked: Tensor, labels: Tensor, values: Tensor, spread: float,
         true = p.reshape(len(values), -1).mean(dim=1)
     else:
         return None
-    if _misfit([-true], values) / spread < OFF:
+    if float(_misfits([-true], values)) / spread < OFF:
         return "probabilities_into_nll_loss"
     if form == "bernoulli":
         return None
@@ -165,44 +170,55 @@ def _over_bits(scores: Tensor, labels: Tensor) -> list[Tensor]:
     return [(true * on).mean(dim=1), (true * (1 - on)).mean(dim=1)]
 
 
-def _misfit(parts: list[Tensor], values: Tensor) -> float:
-    """The largest error on the held-out draws of the best non-negative combination of the parts."""
-    best = math.inf
-    for chosen in (parts, parts[:1]):
-        columns = torch.stack(chosen, dim=1)
-        weights = torch.linalg.lstsq(columns[:FITTED], values[:FITTED].unsqueeze(1)).solution
-        if float(weights[0]) > 0 and bool((weights >= -1e-6 * weights[0]).all()):
-            off = (columns[FITTED:] @ weights).squeeze(1) - values[FITTED:]
-            best = min(best, float(off.abs().max()))
+def _misfits(parts: list[Tensor], values: Tensor) -> Tensor:
+    """The largest error on the held-out draws of the best non-negative combination of the parts, of each fit.
+
+    Parts have the draws of one fit after those of the other, (fits * draws,) each.
+    """
+    columns = torch.stack(parts, dim=1).reshape(-1, len(values), len(parts))
+    wanted = values.unsqueeze(1)
+    best = torch.full((len(columns),), math.inf, dtype=torch.float64)
+    for chosen in {columns.shape[2], 1}:
+        given = columns[..., :chosen]
+        weights = torch.linalg.lstsq(given[:, :FITTED], wanted[:FITTED].expand(len(given), -1, -1)).solution
+        off = (given[:, FITTED:] @ weights - wanted[FITTED:]).abs().amax(dim=(1, 2)).nan_to_num(nan=math.inf)
+        first = weights[:, :1]
+        allowed = (first > 0) & (weights >= -1e-6 * first)
+        best = torch.where(allowed.flatten(1).all(dim=1), torch.minimum(best, off), best)
     return best
 
 
-def _fitting_scale(activation: Activation, misfit: Callable[[Activation], float]) -> float | None:
+def _fitting_scale(activation: Activation, stacked: Tensor, misfits: Misfits) -> float | None:
     """The temperature behind the activation with which the loss fits, 1 where it is before it; None where none fits.
 
     None at all is tried first, then on either side a grid that is refined around its best.
     """
-    if misfit(activation) < OFF:
+    outputs = activation(stacked)
+    if float(misfits(outputs)) < OFF:
         return 1.0
-    error, scale = _refined(lambda scale: misfit(lambda z: scale * activation(z)))
+    error, scale = _refined(lambda scales: misfits(_scaled(outputs, scales)))
     if error < OFF:
         return scale
-    return 1.0 if _refined(lambda scale: misfit(lambda z: activation(scale * z)))[0] < OFF else None
+    return 1.0 if _refined(lambda scales: misfits(activation(_scaled(stacked, scales))))[0] < OFF else None
 
 
-def _refined(error: Callable[[float], float]) -> tuple[float, float]:
+def _scaled(scores: Tensor, scales: Tensor) -> Tensor:
+    return (scales.view(-1, *(1 for _ in scores.shape)) * scores).flatten(0, 1)
+
+
+def _refined(errors: Callable[[Tensor], Tensor]) -> tuple[float, float]:
     """The least error found, and where."""
-    errors = [error(scale) for scale in SCALES]
-    best = min(range(len(SCALES)), key=errors.__getitem__)
-    low, high = SCALES[max(best - 1, 0)], SCALES[min(best + 1, len(SCALES) - 1)]
-    least, at = errors[best], SCALES[best]
-    for _ in range(REFINED):
+    scales = torch.tensor(SCALES, dtype=torch.float64)
+    least, at = math.inf, 1.0
+    for _ in range(1 + GRIDS):
+        found = errors(scales)
+        best = int(found.argmin())
+        if float(found[best]) < least:
+            least, at = float(found[best]), float(scales[best])
         if least < OFF:
             break
-        a, b = low ** (2 / 3) * high ** (1 / 3), low ** (1 / 3) * high ** (2 / 3)
-        at_a, at_b = error(a), error(b)
-        least, at = min((least, at), (at_a, a), (at_b, b))
-        low, high = (low, b) if at_a < at_b else (a, high)
+        low, high = (math.log(scales[max(best - 1, 0)]), math.log(scales[min(best + 1, len(scales) - 1)]))
+        scales = torch.linspace(low, high, POINTS + 2, dtype=torch.float64).exp()
     return least, at
 
 
@@ -219,7 +235,8 @@ def _is_focal(
         return False
     each = parts(outputs, labels)[0]
     factors = [1 - torch.exp(-each), 1 - torch.exp(-parts(scores, labels)[0])]
-    return any(_misfit([factor**gamma * each], values) / spread < OFF for factor in factors for gamma in FOCAL)
+    weighted = torch.cat([factor**gamma * each for factor in factors for gamma in FOCAL])
+    return bool((_misfits([weighted], values) / spread < OFF).any())
 
 
 def _over_batch(

@@ -1,4 +1,4 @@
-"""A recognised loss held to its reference in float64, on batches that Hypothesis draws."""
+"""A recognised loss held to its reference in float64, on drawn batches."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Scores and labels for torch's own losses from a seeded generator, in place of a first search with Hypothesis.
+"""Scores and labels for losses from a seeded generator, in place of a first search with Hypothesis.
 
-That torch's own losses are right is hardly ever in doubt, and to draw a batch takes Hypothesis longer than the loss and
-its reference take together. So as many batches of the same sizes and kinds are drawn here. Only where one of them goes
-wrong Hypothesis searches, for the smallest.
+Most losses are right, and to draw a batch takes Hypothesis longer than a loss and its reference take together. So as
+many batches of the same sizes and kinds are drawn here. Only where one of them goes wrong Hypothesis searches, for the
+smallest.
 
-A plain loss treats all classes alike, and each row of a batch is as good as a batch of its own: the gradient tells
-which one is wrong. Of that, few batches are drawn, of many rows.
+A plain loss of torch's treats all classes alike, and each row of a batch is as good as a batch of its own: the gradient
+tells which one is wrong. Of that, few batches are drawn, of many rows.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ SCALES = 5
 MANY_ROWS, FEW_SCORES = 64, 2**14
 
 
-def is_screened(loss: LossSubject) -> bool:
-    """Whether it is torch's own, with labels that nothing of the user's makes; thorough searches all at once."""
-    own = known_nature(loss.loss_object) is not None and not loss.is_of_output
-    return own and not callable(loss.encoding) and loss.settings.profile.screens
-
-
 def is_plain(loss: LossSubject) -> bool:
-    """Whether it is screened, and treats all classes alike as torch has made it."""
-    return is_screened(loss) and plain(loss.loss_object) is not None
+    """Whether it treats all classes alike as torch has made it, with labels that nothing of the user's makes.
+
+    With the profile thorough none is: it searches all at once.
+    """
+    own = known_nature(loss.loss_object) is not None and not loss.is_of_output and not callable(loss.encoding)
+    return own and loss.settings.profile.screens and plain(loss.loss_object) is not None
 
 
 def screen(
@@ -51,7 +49,7 @@ def screen(
     dtype: torch.dtype | None = None,
 ) -> list[Draw] | None:
     """What is looked at in place of ``count`` batches that Hypothesis draws; None where it is to draw them at once."""
-    if not is_screened(loss):
+    if not loss.settings.profile.screens:
         return None
     if is_plain(loss):
         if not many and _is_scattered(loss):

@@ -33,7 +33,7 @@ class Profile:
     ``examples`` bounds what an exact property draws, ``classifiers`` how many generated classifiers are drawn, and
     ``learning`` is a list of (step size, steps) that the training checks may try with Adam, in this order. With
     ``both_losses`` a model of two classes is also trained by either parameterisation of its loss: 90 passes. With
-    ``screens`` torch's own losses are searched by Hypothesis only where a batch drawn without it goes wrong. ``budget``
+    ``screens`` losses are searched by Hypothesis only where a batch drawn without it goes wrong. ``budget``
     is what follows of it in passes; docs/explanation/cost.md says what that is in time.
     """
 

@@ -30,6 +30,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 # Sound models start with losses up to 134 on inputs that are not scaled, and a few steps too large multiply that.
 LARGEST_MARGIN = 1000.0
 MARGINS = (*(2 ** (i / 2) for i in range(20)), LARGEST_MARGIN)
+# Where a clamp is behind an exp, what is not finite from ln(largest) on is finite again from -ln(smallest) on, of the
+# numbers of the dtype. One of these lies between, and one between the halves of both, where a square is taken.
+FIRST_MARGINS = (*MARGINS[1::2], LARGEST_MARGIN)
 # So close to 0 that a loss which is continuous there has hardly moved.
 NEAR_ZERO = 1 / 16
 # Well within a range are numbers of at most this power of the largest: a mean of exponentials may overflow in its sum,
@@ -181,17 +184,10 @@ def _on_ray(loss: Loss, reference: Loss, ray: Ray, precision: Precision) -> Over
     def at(margin: float) -> tuple[float, float] | None:
         return evaluate(loss, ray.at(margin, precision.dtype), ray.labels, autocast=precision.autocast)
 
-    below, broken = 0.0, math.inf
-    for margin in MARGINS:
-        numbers = at(margin)
-        if numbers is None:
-            return None
-        if not _finite(numbers):
-            broken = margin
-            break
-        below = margin
-    if below == 0.0 or broken == math.inf:
+    first = _first_not_finite(at)
+    if first is None or first == MARGINS[0]:
         return None
+    below, broken = MARGINS[MARGINS.index(first) - 1], first
     below, broken = bisected(lambda margin: not _finite(at(margin)), below, broken, precision.dtype)
     numbers, last = at(broken), at(below)
     assert numbers is not None
@@ -199,6 +195,21 @@ def _on_ray(loss: Loss, reference: Loss, ray: Ray, precision: Precision) -> Over
     if not _belongs(loss, ray, broken, precision, last):
         return None
     return _judged(reference, ray, broken, precision, numbers[0])
+
+
+def _first_not_finite(at: Callable[[float], tuple[float, float] | None]) -> float | None:
+    """The first of the margins at which the numbers are not finite; None where each is, or the loss refuses.
+
+    The others are asked only where one of ``FIRST_MARGINS`` is not.
+    """
+    first = [at(margin) for margin in FIRST_MARGINS]
+    if any(numbers is None for numbers in first) or all(_finite(numbers) for numbers in first):
+        return None
+    for margin in MARGINS:
+        numbers = at(margin)
+        if not _finite(numbers):
+            return None if numbers is None else margin
+    return None
 
 
 def _belongs(loss: Loss, ray: Ray, margin: float, precision: Precision, last: tuple[float, float]) -> bool:

@@ -1,4 +1,4 @@
-"""Batches for torch's own losses, drawn without Hypothesis: the same shapes and kinds, and enough of each."""
+"""Batches for losses, drawn without Hypothesis: the same shapes and kinds, and enough of each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_logits.loss_screen import FEW_SCORES, MANY_ROWS, SCALES, drawn, is_plain, is_screened, screen
+from pytest_logits.loss_screen import FEW_SCORES, MANY_ROWS, SCALES, drawn, is_plain, screen
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.settings import PROFILES, Settings
 
@@ -64,22 +64,6 @@ def test_a_seed_gives_the_same_batches_and_another_gives_others():
     assert any(not torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("loss", "arguments", "screened"),
-    [
-        ("cross_entropy", {}, True),
-        (nn.CrossEntropyLoss(label_smoothing=0.1), {}, True),
-        ("cross_entropy", {"profile": "quick"}, True),
-        ("cross_entropy", {"profile": "thorough"}, False),
-        (lambda z, y: nn.functional.cross_entropy(z, y), {}, False),
-        ("cross_entropy", {"encoding": lambda y: y}, False),
-    ],
-    ids=["named", "module", "quick", "thorough", "by hand", "own targets"],
-)
-def test_torchs_own_losses_are_screened(loss: Any, arguments: dict[str, Any], screened: bool):
-    assert is_screened(loss_of(loss, **arguments)) is screened
-
-
 def screened(loss: LossSubject, **arguments: Any) -> list[Any] | None:
     return screen(loss, **{"count": 60, "seed": 1, "magnitude": LARGEST, **arguments})
 
@@ -95,8 +79,17 @@ def test_of_a_plain_loss_few_batches_of_many_rows_are_looked_at():
     assert all(len(scores) <= MANY_ROWS for scores, _ in found)
 
 
-def test_of_one_with_weights_as_many_batches_as_are_asked_for():
-    found = screened(loss_of(WEIGHTED, num_classes=3))
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (WEIGHTED, {"num_classes": 3}),
+        (lambda z, y: nn.functional.cross_entropy(z, y), {}),
+        ("cross_entropy", {"encoding": lambda y: y}),
+    ],
+    ids=["weights", "by hand", "own targets"],
+)
+def test_of_any_other_as_many_batches_as_are_asked_for(loss: Any, arguments: dict[str, Any]):
+    found = screened(loss_of(loss, **arguments))
     assert found is not None
     assert len(found) == 60
     assert {len(scores) for scores, _ in found} == {1, 2, 3, 4}
@@ -130,8 +123,8 @@ def test_many_classes_are_looked_at_once():
     assert (screened(loss), len(screened(loss, many=True) or [])) == ([], SCALES)
 
 
-def test_what_hypothesis_draws_at_once_has_no_screen():
-    assert screened(loss_of(lambda z, y: nn.functional.cross_entropy(z, y))) is None
+def test_thorough_has_no_screen():
+    assert screened(loss_of(profile="thorough")) is None
 
 
 @pytest.mark.parametrize(
@@ -145,5 +138,5 @@ def test_what_hypothesis_draws_at_once_has_no_screen():
     ],
     ids=["named", "module", "weights", "thorough", "own targets"],
 )
-def test_a_plain_loss_is_screened_and_has_no_weights(loss: Any, arguments: dict[str, Any], is_so: bool):
+def test_a_plain_loss_has_no_weights_and_no_targets_of_its_own(loss: Any, arguments: dict[str, Any], is_so: bool):
     assert is_plain(loss_of(loss, **arguments)) is is_so

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_logits.stability import (
+    FIRST_MARGINS,
     Precision,
     bernoulli_rays,
     bisected,
@@ -120,6 +121,34 @@ def test_a_loss_that_refuses_float64_is_judged_by_what_it_is_below_the_margin():
 
     assert found(narrow(log_of_softmax)) is not None
     assert found(narrow(exponential)) is None
+
+
+def test_a_loss_that_refuses_scores_from_some_size_on_has_no_overflow():
+    def refusing(z: Tensor, y: Tensor) -> Tensor:
+        if z.abs().max() > 50:
+            raise ValueError("scores beyond 50")
+        return log_of_softmax(z, y)
+
+    assert found(refusing) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("power", [1, 2])
+def test_one_is_asked_first_where_a_range_is_left_for_a_while(dtype: torch.dtype, power: int):
+    numbers = torch.finfo(dtype)
+    left, back = math.log(numbers.max) / power, -math.log(numbers.smallest_normal * numbers.eps) / power
+    assert any(left < margin < back for margin in FIRST_MARGINS)
+
+
+def test_where_a_loss_stays_finite_few_margins_are_asked():
+    seen = set()
+
+    def call(z: Tensor, y: Tensor) -> Tensor:
+        seen.add(float(z.abs().max()))
+        return F.cross_entropy(z, y)
+
+    assert found(call) is None
+    assert sorted(seen) == pytest.approx([0.0, *FIRST_MARGINS])
 
 
 def test_scores_that_cannot_come_up_do_not_count():

@@ -250,11 +250,13 @@ def _recognise(subject: Subject | LossSubject, *, two_columns: bool) -> tuple[Ve
         value, gradient = _value_and_gradient(lambda z: subject.loss(z, draw[1]), draw[0])
         return not (torch.tensor(value).isfinite() and gradient.isfinite().all())
 
+    examples, seed = subject.settings.profile.examples, subject.seed("stability")
     found = smallest(
         lambda: _draws(subject, LARGEST_SCORE, two_columns=two_columns),
         is_unstable,
-        seed=subject.seed("stability"),
-        examples=subject.settings.profile.examples,
+        seed=seed,
+        examples=examples,
+        screen=screen(as_loss(subject), count=examples, seed=seed, magnitude=LARGEST_SCORE, max_rows=LARGEST_BATCH),
     )
     if found is None:
         return passed(

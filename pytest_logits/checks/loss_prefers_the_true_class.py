@@ -52,9 +52,9 @@ def loss_prefers_the_true_class(subject: Subject | LossSubject) -> Verdict:
     minimise the expected loss have their largest at the posterior's largest. For exchanging the scores of classes a and
     b changes the expected loss by (q_a - q_b) times the difference of the losses of the labels a and b. It holds for
     cross entropy with weights and label smoothing, focal and other losses that are not proper, hinges, margins by class
-    and Dice. For a single score the exchange is of its sign. Scores and labels are drawn by Hypothesis. Of a loss of
-    torch's without weights a few rows are enough: that it equals its reference, of which this follows, is what
-    loss_matches_reference holds.
+    and Dice. For a single score the exchange is of its sign. Scores and labels are drawn, and where one goes
+    wrong Hypothesis searches for the smallest. Of a loss of torch's without weights a few rows are enough: that it
+    equals its reference, of which this follows, is what loss_matches_reference holds.
 
     A loss written by hand is also followed as the true score rises from 8 below the others, which are equal, to 1
     below: it does not rise, and a step against its gradient does not lower the true score. Beyond the others a sound
