@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 MOST_PROTOTYPES = 16
 NOISE = 0.1
 RESAMPLED = 0.2
+# The squared distance of two draws of so many numbers has a deviation of a 23rd of its mean: sqrt(2 / 1024).
+MANY_NUMBERS = 1024
 
 
 def generator(seed: int) -> Generator:
@@ -76,22 +78,34 @@ def float_prototypes(prototypes: int, shape: tuple[int, ...], rng: Generator) ->
 
     Each is white noise plus, along every axis, a profile that is constant along the others: a flattening model sees
     the noise, a model that pools over positions the profile of the channels, a recurrent one that of the features.
-    Far apart: chosen one by one, each the farthest from those before it among eight times as many candidates.
+    Far apart: chosen one by one, each the farthest from those before it among eight times as many candidates. In many
+    numbers the noise of any two is about equally far apart, so there the profiles decide, and only the noise of the
+    chosen is drawn.
     """
-    candidates = _normal((8 * prototypes, *shape), rng)
-    if len(shape) > 1:
-        for axis, size in enumerate(shape):
-            profile = _normal((8 * prototypes, *(size if a == axis else 1 for a in range(len(shape)))), rng)
-            candidates += profile
-        candidates /= math.sqrt(1 + len(shape))
-    flat = candidates.flatten(1)
-    squares, chosen = flat.square().sum(dim=1), [0]
+    count, features = 8 * prototypes, math.prod(shape)
+    sizes = shape if len(shape) > 1 else ()
+    by_profiles = bool(sizes) and features > MANY_NUMBERS
+    noise = None if by_profiles else _normal((count, *shape), rng)
+    profiles = [_normal((count, size), rng) for size in sizes]
+    if noise is None:
+        # What a profile's distance is in whole patterns, in which it is repeated.
+        chosen = _far_apart(torch.cat([p * math.sqrt(features / p.shape[1]) for p in profiles], dim=1), prototypes)
+        noise, profiles = _normal((prototypes, *shape), rng), [profile[chosen] for profile in profiles]
+    for axis, profile in enumerate(profiles):
+        noise += profile.view(-1, *(size if a == axis else 1 for a, size in enumerate(shape)))
+    noise /= math.sqrt(1 + len(sizes))
+    return noise if by_profiles else noise[_far_apart(noise.flatten(1), prototypes)]
+
+
+def _far_apart(rows: Tensor, count: int) -> list[int]:
+    """So many rows (N, F), each the farthest from those before it."""
+    squares, chosen = rows.square().sum(dim=1), [0]
     distance = torch.full_like(squares, math.inf)
-    while len(chosen) < prototypes:
-        # Of squares, for a difference of all candidates is as much memory again.
-        distance = torch.minimum(distance, squares + squares[chosen[-1]] - 2 * flat.mv(flat[chosen[-1]]))
+    while len(chosen) < count:
+        # Of squares, for a difference of all rows is as much memory again.
+        distance = torch.minimum(distance, squares + squares[chosen[-1]] - 2 * rows.mv(rows[chosen[-1]]))
         chosen.append(int(distance.argmax()))
-    return candidates[chosen]
+    return chosen
 
 
 def separable_floats(assignment: Tensor, patterns: Tensor, rng: Generator, *, dtype: torch.dtype) -> Tensor:

@@ -15,7 +15,7 @@ from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import batches
 from pytest_logits.loss_examples import beside_reference
 from pytest_logits.loss_forms import LARGEST_BY_HAND
-from pytest_logits.loss_screen import screen
+from pytest_logits.loss_screen import is_scattered, screen
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
 
@@ -44,9 +44,9 @@ def held(loss: LossSubject, claim: Claim) -> Verdict:
     magnitude = LARGEST_SCORE if claim.known else LARGEST_BY_HAND
     examples = loss.settings.profile.examples
     dtype = loss.dtype if claim.known else loss.wide
-    # Few and small numbers first: what they show is not looked for among many classes.
+    # Few and small numbers first, where there are such: what they show is not looked for among many classes.
     found, looked_at = None, 0
-    for many in (False, True):
+    for many in (True,) if is_scattered(loss) else (False, True):
         seed, count = loss.seed(f"reference {many}"), examples // 2
         screened = screen(loss, count=count, seed=seed, magnitude=magnitude, many=many, dtype=dtype)
         looked_at += count if screened is None else len(screened)

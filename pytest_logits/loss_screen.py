@@ -4,8 +4,9 @@ Most losses are right, and to draw a batch takes Hypothesis longer than a loss a
 many batches of the same sizes and kinds are drawn here. Only where one of them goes wrong Hypothesis searches, for the
 smallest.
 
-A plain loss of torch's treats all classes alike, and each row of a batch is as good as a batch of its own: the gradient
-tells which one is wrong. Of that, few batches are drawn, of many rows.
+Each row of a batch is nearly as good as a batch of its own, since the gradient tells which one is wrong. So where there
+may be several, fewer batches of more rows are drawn. A plain loss of torch's treats all classes alike: of that, very
+few batches are drawn, of many rows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ SMALLEST = 8.0
 LARGEST_TIED = 3
 # So many sizes of scattered scores come in turn, one of them 0, where all tie.
 SCALES = 5
+# So many times fewer batches, of so many times more rows.
+FEWER, MORE = 3, 4
+# Batches have sizes in turn, up to the largest: of numbers of rows without this prime, every one.
+STRIDE = 13
 # As many rows as a usual batch has, where the scores are few.
 MANY_ROWS, FEW_SCORES = 64, 2**14
 
@@ -51,14 +56,15 @@ def screen(
     """What is looked at in place of ``count`` batches that Hypothesis draws; None where it is to draw them at once."""
     if not loss.settings.profile.screens:
         return None
+    largest = max(math.prod(shape) for shape in _shapes(loss, many))
+    most = max(max_rows, min(MANY_ROWS, FEW_SCORES // max(largest, 1)))
     if is_plain(loss):
-        if not many and _is_scattered(loss):
-            # The batches of many classes are of the same kind.
+        if not many and is_scattered(loss):
             return []
         count = min(count, SCALES * len(_shapes(loss, many)))
-        if max_rows > 1:
-            largest = max(math.prod(shape) for shape in _shapes(loss, many))
-            max_rows = max(max_rows, min(MANY_ROWS, FEW_SCORES // max(largest, 1)))
+        max_rows = most if max_rows > 1 else max_rows
+    elif max_rows > 1:
+        count, max_rows = math.ceil(count / FEWER), min(MORE * max_rows, most)
     return list(drawn(loss, count=count, seed=seed, magnitude=magnitude, max_rows=max_rows, many=many, dtype=dtype))
 
 
@@ -69,8 +75,8 @@ def _shapes(loss: LossSubject, many: bool) -> list[tuple[int, ...]]:
     return [loss.trailing]
 
 
-def _is_scattered(loss: LossSubject) -> bool:
-    """Whether its scores are too many to be small integers and bounds in large part."""
+def is_scattered(loss: LossSubject) -> bool:
+    """Whether its scores are too many to be small integers and bounds in large part, as they are of many classes."""
     shape = loss.trailing
     return len(shape) > 1 or (bool(shape) and shape[0] > DRAWN_CLASSES and not loss.any_classes)
 
@@ -88,10 +94,10 @@ def drawn(
     """So many pairs of free scores and labels in the shapes that the loss takes, as ``loss_draws.batches`` has them."""
     rng = torch.Generator().manual_seed(seed % 2**63)
     dtype = dtype or loss.dtype
-    shapes, scattered = _shapes(loss, many), many or _is_scattered(loss)
+    shapes, scattered = _shapes(loss, many), many or is_scattered(loss)
     for number in range(count):
         trailing = shapes[number % len(shapes)]
-        size = (1 + int(torch.randint(0, max_rows, (), generator=rng)), *trailing)
+        size = (1 + number * STRIDE % max_rows, *trailing)
         if scattered:
             # All ties at scale 0.
             scale = (1.0, 0.0, 4.0, magnitude / 4, magnitude)[number % SCALES]

@@ -169,3 +169,20 @@ def test_prototypes_share_no_token(vocab_size: int):
 def test_padding_is_left_out_where_there_is_room(vocab_size: int, uses_padding: bool):
     drawn = [data.separable_tokens(torch.arange(16) % 4, (9,), vocab_size, data.generator(seed)) for seed in SEEDS]
     assert (int(torch.stack(drawn).min()) == 0) == uses_padding
+
+
+def test_of_many_numbers_only_the_noise_of_the_chosen_is_drawn(monkeypatch: pytest.MonkeyPatch):
+    drawn, normal = [], data._normal
+    monkeypatch.setattr(data, "_normal", lambda shape, rng: drawn.append(math.prod(shape)) or normal(shape, rng))
+    patterns = data.float_prototypes(4, (3, 32, 32), data.generator(0))
+    assert patterns.shape == (4, 3, 32, 32)
+    assert sum(drawn) < 1.5 * patterns.numel()
+
+
+def test_patterns_have_unit_variance_and_are_apart_however_many_numbers_they_have():
+    # Noise alone is sqrt(2) apart; the mean of the profiles' squares varies by a third where an axis has 3 places.
+    for shape in ((3, 8, 8), (3, 32, 32), (16, 128)):
+        for seed in SEEDS:
+            patterns = data.float_prototypes(4, shape, data.generator(seed)).flatten(1)
+            assert 0.5 < float(patterns.square().mean()) < 2
+            assert float(torch.pdist(patterns).min()) > math.sqrt(patterns.shape[1])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_logits.loss_screen import FEW_SCORES, MANY_ROWS, SCALES, drawn, is_plain, screen
+from pytest_logits.loss_screen import FEW_SCORES, FEWER, MANY_ROWS, MORE, SCALES, drawn, is_plain, screen
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.settings import PROFILES, Settings
 
@@ -88,17 +88,18 @@ def test_of_a_plain_loss_few_batches_of_many_rows_are_looked_at():
     ],
     ids=["weights", "by hand", "own targets"],
 )
-def test_of_any_other_as_many_batches_as_are_asked_for(loss: Any, arguments: dict[str, Any]):
+def test_of_any_other_there_are_fewer_batches_of_more_rows(loss: Any, arguments: dict[str, Any]):
     found = screened(loss_of(loss, **arguments))
     assert found is not None
-    assert len(found) == 60
-    assert {len(scores) for scores, _ in found} == {1, 2, 3, 4}
+    assert len(found) == 60 / FEWER
+    assert {len(scores) for scores, _ in found} == set(range(1, MORE * 4 + 1))
 
 
 def test_rows_by_themselves_stay_so():
-    found = screened(loss_of(sample_logits=torch.zeros(16, 3)), max_rows=1)
-    assert found is not None
-    assert {len(scores) for scores, _ in found} == {1}
+    for loss in (loss_of(sample_logits=torch.zeros(16, 3)), loss_of(WEIGHTED, num_classes=3)):
+        found = screened(loss, max_rows=1)
+        assert found is not None
+        assert {len(scores) for scores, _ in found} == {1}
 
 
 def test_no_more_are_looked_at_than_asked_for():
@@ -115,6 +116,7 @@ def test_where_any_number_of_classes_is_taken_each_has_every_scale():
 def test_many_classes_have_fewer_rows():
     found = screened(loss_of(sample_logits=torch.zeros(16, 1000)), many=True)
     assert found is not None
+    assert {len(scores) for scores, _ in found} > {1}
     assert all(scores.numel() <= FEW_SCORES for scores, _ in found)
 
 
