@@ -101,50 +101,53 @@ class Extent:
         exp(z - logsumexp(z)) is off by |z| units in the last place.
         """
         dtype, scores = logits.dtype, logits.detach().double()
-        finite = scores.isfinite()
-        whole = bool(finite.all())
+        # A sum is finite only where all it is of is, and takes half the time.
+        whole = math.isfinite(float(scores.sum())) or bool(scores.isfinite().all())
         if whole:
             self._sum_other_axes(scores, dtype)
-        if scores.ndim < 2:
-            scores, finite = scores.unsqueeze(1), finite.unsqueeze(1)
-        else:
-            scores, finite = (t.movedim(1, -1).flatten(0, -2) for t in (scores, finite))
+        scores = scores.unsqueeze(1) if scores.ndim < 2 else scores.movedim(1, -1).flatten(0, -2)
         self.width = scores.shape[1]
         self.tolerance = row_sum_tolerance(dtype, self.width)
-        self._range(scores if whole else scores[finite], keep=keep)
-        if not whole:
-            self.high = math.inf if bool((scores == math.inf).any()) else self.high
-            rows = finite.all(dim=1)
-            self.dropped += int((~rows).sum())
-            scores = scores[rows]
-        if scores.numel() == 0:
+        rows = scores if whole else self._finite_rows(scores, keep=keep)
+        if rows.numel() == 0:
             return
-        self.rows += len(scores)
-        norms = scores.norm(dim=1)
-        self.shortest, self.longest = min(self.shortest, float(norms.min())), max(self.longest, float(norms.max()))
-        self.raised = max(self.raised, float(scores.amin(dim=1).max()))
-        self.lowered = min(self.lowered, float(scores.amax(dim=1).min()))
-        sums, log_gap = scores.sum(dim=1), float(scores.logsumexp(dim=1).abs().max())
+        if keep and whole:
+            self.samples.append(rows.flatten())
+        self._measure(rows, coarse=coarse)
+        if keep and not coarse:
+            self.mild.append(rows)
+
+    def _finite_rows(self, scores: Tensor, *, keep: bool) -> Tensor:
+        """Those without NaN or an infinity. Of the others too the finite values count, and plus infinity is an end."""
+        finite = scores.isfinite()
+        values, rows = scores[finite], finite.all(dim=1)
+        if values.numel():
+            self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+            if keep:
+                self.samples.append(values)
+        self.high = math.inf if bool((scores == math.inf).any()) else self.high
+        self.dropped += int((~rows).sum())
+        return scores[rows]
+
+    def _measure(self, rows: Tensor, *, coarse: bool) -> None:
+        """Note the ends of what is asked of each finite row, (N, K)."""
+        sums = rows.sum(dim=1)
+        facts = torch.stack([*rows.aminmax(dim=1), rows.norm(dim=1), sums, rows.logsumexp(dim=1)])
+        least, most = facts.amin(dim=1).tolist(), facts.amax(dim=1).tolist()
+        self.rows += len(rows)
+        self.low, self.raised = min(self.low, least[0]), max(self.raised, most[0])
+        self.lowered, self.high = min(self.lowered, least[1]), max(self.high, most[1])
+        self.shortest, self.longest = min(self.shortest, least[2]), max(self.longest, most[2])
         if coarse:
             # A softmax by hand without care underflows to rows of less than 1, which say nothing.
             sums = sums[(sums - 1 > COARSE) | ((1 - sums > COARSE) & (self.low < 0))]
+            least[3], most[3] = (float(sums.min()), float(sums.max())) if len(sums) else (math.inf, -math.inf)
         if len(sums):
-            self.sum_gap = max(self.sum_gap, float((sums - 1).abs().max()))
-            self.least_sum = min(self.least_sum, float(sums.min()))
-            self.largest_sum = max(self.largest_sum, float(sums.max()))
+            self.sum_gap = max(self.sum_gap, abs(least[3] - 1), abs(most[3] - 1))
+            self.least_sum, self.largest_sum = min(self.least_sum, least[3]), max(self.largest_sum, most[3])
+        log_gap = max(abs(least[4]), abs(most[4]))
         if not coarse or log_gap > COARSE:
             self.log_gap = max(self.log_gap, log_gap)
-        if keep and not coarse:
-            self.mild.append(scores)
-
-    def _range(self, values: Tensor, *, keep: bool) -> None:
-        """Note the ends of all finite values, also of rows that have others; plus infinity is an end, NaN is none."""
-        if values.numel() == 0:
-            return
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
-        if keep:
-            self.samples.append(values.flatten())
 
     def _sum_other_axes(self, scores: Tensor, dtype: torch.dtype) -> None:
         """Note the axes other than that of the classes along which everything so far, or its exponential, sums to 1."""
