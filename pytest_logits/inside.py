@@ -30,6 +30,8 @@ GRIDS, POINTS = 5, 16
 # Where a loss fits, a finer grid that leaves an error this large leaves two thirds of that before it at most, mostly an
 # eighth (26 temperatures of 6 activations at 2 to 50 classes). Where one leaves more than nine tenths, none fits.
 HOPELESS, FALLS = 0.1, 0.9
+# So many scaled scores are held at once, 8 MB of them.
+MANY_NUMBERS = 2**20
 FOCAL = (1.0, 2.0, 3.0, 5.0)
 CLAMPS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
@@ -181,7 +183,7 @@ def _misfits(parts: list[Tensor], values: Tensor) -> Tensor:
     columns = torch.stack(parts, dim=1).reshape(-1, len(values), len(parts))
     wanted = values.unsqueeze(1)
     best = torch.full((len(columns),), math.inf, dtype=torch.float64)
-    for chosen in {columns.shape[2], 1}:
+    for chosen in sorted({1, columns.shape[2]}):
         given = columns[..., :chosen]
         fitted = given[:, :FITTED]
         if chosen == 1:
@@ -203,22 +205,23 @@ def _fitting_scale(activation: Activation, stacked: Tensor, misfits: Misfits) ->
     outputs = activation(stacked)
     if float(misfits(outputs)) < OFF:
         return 1.0
-    error, scale = _refined(lambda scales: misfits(_scaled(outputs, scales)))
+    many = max(1, MANY_NUMBERS // stacked.numel())
+    error, scale = _refined(lambda scales: misfits(_scaled(outputs, scales)), many)
     if error < OFF:
         return scale
-    return 1.0 if _refined(lambda scales: misfits(activation(_scaled(stacked, scales))))[0] < OFF else None
+    return 1.0 if _refined(lambda scales: misfits(activation(_scaled(stacked, scales))), many)[0] < OFF else None
 
 
 def _scaled(scores: Tensor, scales: Tensor) -> Tensor:
     return (scales.view(-1, *(1 for _ in scores.shape)) * scores).flatten(0, 1)
 
 
-def _refined(errors: Callable[[Tensor], Tensor]) -> tuple[float, float]:
-    """The least error found, and where."""
+def _refined(errors: Callable[[Tensor], Tensor], many: int) -> tuple[float, float]:
+    """The least error found, and where; ``many`` scales are asked at once."""
     scales = torch.tensor(SCALES, dtype=torch.float64)
     least, at = math.inf, 1.0
     for _ in range(1 + GRIDS):
-        found, before = errors(scales), least
+        found, before = torch.cat([errors(part) for part in scales.split(many)]), least
         best = int(found.argmin())
         if float(found[best]) < least:
             least, at = float(found[best]), float(scales[best])

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pytest_logits.inside import activation_inside
+from pytest_logits.inside import MANY_NUMBERS, activation_inside
 from pytest_logits.losses import Form, LossFunction
 
 
@@ -58,6 +58,18 @@ def test_other_activations_are_told_apart(loss: LossFunction, cause: str):
 )
 def test_sound_losses_and_those_that_say_nothing_have_none(loss: LossFunction):
     assert inside(loss) is None
+
+
+def test_of_large_scores_few_temperatures_are_held_at_once(monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+
+    def softmax(z: Tensor, dim: int) -> Tensor:
+        sizes.append(z.numel())
+        return z.softmax(dim)
+
+    monkeypatch.setattr(F, "softmax", softmax)
+    assert inside(lambda z, y: F.multi_margin_loss(z, y), (4000,)) is None
+    assert max(sizes) <= MANY_NUMBERS
 
 
 def test_bits_have_a_sigmoid_or_none():
