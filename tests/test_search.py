@@ -5,7 +5,6 @@ import random
 import weakref
 from typing import Any
 
-import hypothesis
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_logits.search import smallest
 from pytest_logits.strategies import classifiers, logits
+from tests import versions
 
 
 def test_the_smallest_value_is_found():
@@ -25,8 +25,8 @@ def test_lists_shrink_to_as_few_and_as_small_elements_as_show_it():
     ) == [0, 8]
 
 
-@pytest.mark.skipif(hypothesis.__version_info__[:2] == (6, 100), reason="Hypothesis 6.100 leaves a row more")
 def test_tensors_shrink_too():
+    versions.shrinks_further()
     found = smallest(lambda: logits(max_classes=3), lambda z: bool((z > 5).any()), seed=0, examples=200)
     assert found is not None
     assert found.tolist() == [[0.0, 6.0]]

@@ -13,6 +13,7 @@ import pytest
 from pytest_logits.finding import Location, Proof, Verdict, inconclusive, not_applicable, passed
 from pytest_logits.model_registry import isolated
 from pytest_logits.subject import Subject
+from tests import versions
 
 SHAPE, RANGE = "output_shape_is_stable", "outputs_are_logits"
 BOTH = f"--logit-select={SHAPE},{RANGE}"
@@ -101,6 +102,8 @@ def normalised(text: str, *, uncoloured: bool = False) -> str:
 
 @pytest.mark.parametrize("outcome", [*VERDICTS, "xfailed", "xpassed"])
 def test_one_model(terminal: pytest.Pytester, decides: Decides, snapshot: Any, outcome: str):
+    if versions.PYTEST_8_0 and outcome == "xfailed":
+        pytest.skip("pytest 8.0 shows the text of what is expected to fail as well")
     decides(SHAPE, VERDICTS[{"xfailed": "failed", "xpassed": "passed"}.get(outcome, outcome)])
     if outcome.startswith("x"):
         terminal.makeconftest(NET.replace("num_classes=2", f"num_classes=2, expected_failures={{{SHAPE!r}: 'known'}}"))

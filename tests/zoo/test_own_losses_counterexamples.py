@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import versions
 from tests.zoo.own_losses.entry import FaultyLoss
 from tests.zoo.own_losses.families import FAULTS, looks_at, run
 from tests.zoo.own_losses.table import found as found_by
@@ -50,5 +51,6 @@ def is_round(score: float, fault: FaultyLoss) -> bool:
 
 @pytest.mark.parametrize("fault", [pytest.param(f, id=f.name, marks=looks_at(f)) for f in FAULTS])
 def test_a_counterexample_is_minimal(fault: FaultyLoss):
+    versions.shrinks_further(fault.name == "LDAMSelfTaught")
     shown = [one["logits"] for one in examples(fault)]
     assert any(is_minimal(fault, logits) for logits in shown), shown
