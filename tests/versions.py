@@ -1,4 +1,4 @@
-"""What the oldest supported versions lack: tests that need it are skipped there. docs/torch-versions.md says the same."""
+"""What the oldest supported versions lack: tests that need it are skipped there. docs/torch-versions.md tells of it."""
 
 from __future__ import annotations
 
