@@ -11,7 +11,6 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from pytest_logits import strategies as st
-from tests import versions
 from tests.quality.sequential import keeps_promise
 
 
@@ -65,6 +64,4 @@ PROMISES: dict[str, tuple[SearchStrategy[Any], Callable[[Any], bool]]] = {
 
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_hard_example_is_drawn_within_the_budget(name: str):
-    if versions.HYPOTHESIS_6_100 and name == "logits_tied":
-        pytest.skip("Hypothesis 6.100 takes an example that it has no room for as flaky")
     assert keeps_promise(*PROMISES[name])
