@@ -1,8 +1,7 @@
 """Scores and labels for losses from a seeded generator, in place of a first search with Hypothesis.
 
-Most losses are right, and to draw a batch takes Hypothesis longer than a loss and its reference take together. So as
-many batches of the same sizes and kinds are drawn here. Only where one of them goes wrong Hypothesis searches, for the
-smallest.
+Most losses are right, and to draw a batch takes Hypothesis longer than a loss and its reference take together. So
+batches of the same kinds are drawn here. Only where one of them goes wrong Hypothesis searches, for the smallest.
 
 Each row of a batch is nearly as good as a batch of its own, since the gradient tells which one is wrong. So where there
 may be several, fewer batches of more rows are drawn. A plain loss of torch's treats all classes alike: of that, very
@@ -91,7 +90,7 @@ def drawn(
     many: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Iterator[Draw]:
-    """So many pairs of free scores and labels in the shapes that the loss takes, as ``loss_draws.batches`` has them."""
+    """So many pairs of free scores and labels in the shapes that the loss takes; see ``loss_draws.batches``."""
     rng = torch.Generator().manual_seed(seed % 2**63)
     dtype = dtype or loss.dtype
     shapes, scattered = _shapes(loss, many), many or is_scattered(loss)
