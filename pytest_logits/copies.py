@@ -132,7 +132,7 @@ class Copies(ABC):
 
     def _call_factory(self) -> Any:
         seed_everything(self.seed("weights"))
-        with self._draws:
+        with self._draws.inside():
             return self.spec.factory()
 
     def forget_draws(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,18 @@ class InitialDraws(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._kept: dict[Hashable, list[_Draw]] = defaultdict(list)
+        self._is_idle = False
+
+    def inside(self) -> AbstractContextManager[object]:
+        """Itself; or nothing, where a model was made inside and had no large tensor to fill: the next has none either.
+
+        To look at every call takes longer than making a small model does: 0.37 ms against 0.15 for two linear layers.
+        """
+        return nullcontext() if self._is_idle else self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._is_idle = not self._kept
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

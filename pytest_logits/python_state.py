@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -76,7 +75,8 @@ def _settings(
 
 def _folder() -> str | None:
     try:
-        return str(Path.cwd())
+        # A ninth of the time of Path.cwd(), twice for every check.
+        return os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
         return None
 

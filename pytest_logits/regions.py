@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.linalg import vector_norm
 
 Region = Literal[
     "simplex",
@@ -132,7 +133,7 @@ class Extent:
     def _measure(self, rows: Tensor, *, coarse: bool) -> None:
         """Note the ends of what is asked of each finite row, (N, K)."""
         sums = rows.sum(dim=1)
-        facts = torch.stack([*rows.aminmax(dim=1), rows.norm(dim=1), sums, rows.logsumexp(dim=1)])
+        facts = torch.stack([*rows.aminmax(dim=1), vector_norm(rows, dim=1), sums, rows.logsumexp(dim=1)])
         least, most = facts.amin(dim=1).tolist(), facts.amax(dim=1).tolist()
         self.rows += len(rows)
         self.low, self.raised = min(self.low, least[0]), max(self.raised, most[0])

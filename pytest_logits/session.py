@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
@@ -67,6 +69,8 @@ class LogitSession:
         self.subjects = Subjects(self.settings)
         self._limits: defaultdict[int, Limit] = defaultdict(lambda: Limit(self.settings.timeout))
         self._in_files: set[Path] = set()
+        # The interpreter's last walk through all that torch has made takes longer than the checks of a small model.
+        atexit.register(gc.freeze)
         if hasattr(config.option, "numprocesses"):
             config.pluginmanager.register(Parallel(config, self.settings), "logits-parallel")
 

@@ -330,6 +330,7 @@ class Subject(Feeding):
         """Give back the memory of what copies are made of too: another model has its turn."""
         self.forget_reused()
         self.forget_draws()
+        self.forget_noise()
 
     def in_one_copy(self, judge: Callable[[Scattered], Verdict]) -> Verdict:
         """What ``judge`` says of a copy that is used again, where it passes; else what it says of fresh ones."""

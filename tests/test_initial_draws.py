@@ -137,3 +137,20 @@ def test_what_is_forgotten_is_drawn_again():
             nn.Linear(SIDE, SIDE)
         draws.forget()
     assert filled.times == 2
+
+
+@pytest.mark.parametrize(("make", "looks"), [(lambda: nn.Linear(3, 2), False), (MAKERS["linear"], True)])
+def test_calls_are_looked_at_again_only_where_a_large_tensor_was_filled(make: Callable[[], nn.Module], looks: bool):
+    draws = InitialDraws()
+    assert draws.inside() is draws
+    with draws.inside():
+        make()
+    assert (draws.inside() is draws) == looks
+
+
+def test_a_large_model_whose_draws_were_forgotten_is_looked_at():
+    draws = InitialDraws()
+    with draws.inside():
+        MAKERS["linear"]()
+    draws.forget()
+    assert draws.inside() is draws

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import re
@@ -960,6 +961,16 @@ def test_what_is_drawn_does_not_depend_on_numbers_in_the_users_code(pytester: py
 
 
 # What is left behind
+
+
+def test_what_the_interpreter_walks_through_at_its_end_is_frozen(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    at_exit: list[Any] = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
+    pytester.makeconftest(NET)
+    pytester.runpytest("--logit-checks", "--collect-only")
+    assert gc.freeze in at_exit
 
 
 @pytest.fixture
