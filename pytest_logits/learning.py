@@ -306,12 +306,15 @@ class LearningRun:
             trace.broken = int(not_finite(scores).sum())
         trace.note_spread(scores)
         trace.losses.append(loss)
-        trace.accuracy = float((decided == self.labels).double().mean())
-        trace.most_predicted = max(trace.most_predicted, _distinct(decided))
+        trace.right = decided == self.labels
+        if decided.ndim > 1 or trace.most_predicted < max(scores[0].numel(), 2):
+            trace.most_predicted = max(trace.most_predicted, _distinct(decided))
         trace.extent.add(scores)
         trace.rows_differ = trace.rows_differ or bool((scores != scores[:1]).any())
-        low = trace.least < min(goal, self._goal(trace.extent), self.fallen(trace.losses[0]))
-        trace.reached |= low and trace.most_predicted > 1
+        wanted = min(goal, self.fallen(trace.losses[0]))
+        # What it got down to is a mean perhaps, and that is not below the lowest loss.
+        if trace.most_predicted > 1 and min(trace.losses) < wanted:
+            trace.reached |= trace.least < min(wanted, self._goal(trace.extent))
 
     def as_written(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """The model's logits on the separable batch, and the user's loss of what it returned."""

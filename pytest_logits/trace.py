@@ -31,6 +31,7 @@ class Trace:
     """One training run: step size, losses before each step, what the outputs were like, and who got a gradient.
 
     ``connected`` are the names of the parameters with a gradient at any step, ``moved`` those with one that is not 0.
+    ``right`` says of each decision of the last step whether it is the label.
     ``went_on`` says that it had further steps, being on its way or falling steadily. ``broken`` counts the logits that
     are not finite before the first step, and are no mask. ``reached_by_input`` says that the rows of the scores
     differed by more than ``RESOLUTION`` at one of the first ``FIRST`` losses.
@@ -38,7 +39,7 @@ class Trace:
 
     step_size: float
     losses: list[float] = field(default_factory=list)
-    accuracy: float = 0.0
+    right: Tensor | None = None
     most_predicted: int = 0
     extent: Extent = field(default_factory=Extent)
     rows_differ: bool = False
@@ -50,6 +51,11 @@ class Trace:
     connected: set[str] = field(default_factory=set)
     moved: set[str] = field(default_factory=set)
     model: nn.Module | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the last step's decisions that are right."""
+        return 0.0 if self.right is None else float(self.right.double().mean())
 
     @property
     def gradient(self) -> bool:
