@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from functools import cache, partial
 
 import torch
@@ -17,6 +19,33 @@ Draw = tuple[Tensor, Tensor]
 DRAWN_CLASSES = 8
 MANY_CLASSES = (10, 100, 1000)
 FEW_POSITIONS = 3
+# The labels that are tried with one batch of scores: all of two rows of four classes.
+FEW_LABELS = 16
+
+
+def plainest(
+    loss: LossSubject, *, min_rows: int = 1, max_rows: int, dtype: torch.dtype | None = None
+) -> Iterator[Draw]:
+    """What :func:`batches` and :func:`few_positions` shrink to with nearly every fault: all scores 0 but for the last.
+
+    In the order in which Hypothesis prefers them: fewer rows, fewer places, fewer classes, a smaller score, smaller
+    labels.
+    """
+    width = loss.trailing[0] if loss.trailing else 1
+    if width > DRAWN_CLASSES and not loss.any_classes:
+        return
+    multilabel = loss.multilabel
+    counts = (2, 3) if loss.any_classes else (width,)
+    axes = [] if multilabel else [range(1, min(size, FEW_POSITIONS) + 1) for size in loss.trailing[1:]]
+    for rows, dense, classes, size in itertools.product(
+        range(min_rows, max_rows + 1), itertools.product(*axes), counts, (0.0, 1.0, 2.0)
+    ):
+        scores = torch.zeros((rows, *((classes,) if loss.trailing else ()), *dense), dtype=dtype or loss.dtype)
+        scores.view(-1)[-1] = size
+        shape = (rows, classes) if multilabel else (rows, *dense)
+        values = range(2 if multilabel else max(classes, 2))
+        for labels in itertools.islice(itertools.product(values, repeat=math.prod(shape)), FEW_LABELS):
+            yield scores, torch.tensor(labels).reshape(shape)
 
 
 def batches(

@@ -1,4 +1,4 @@
-"""The smallest batch that shows what is wrong with a loss, drawn and shrunk by Hypothesis."""
+"""The smallest batch that shows what is wrong with a loss: one of the plainest, else drawn and shrunk by Hypothesis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pytest_logits.loss_draws import DRAWN_CLASSES, Draw, batches, few_positions
+from pytest_logits.loss_draws import DRAWN_CLASSES, Draw, batches, few_positions, plainest
 from pytest_logits.loss_faults import Fault
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.search import smallest
@@ -60,6 +60,7 @@ def _found(loss: LossSubject, told: Callable[[Draw], Numbers | None], rows: int 
         lambda draw: bool((draw[0] != 0).any()) and told(draw) is not None,
         seed=loss.seed("example"),
         examples=DRAWN,
+        plain=plainest(loss, min_rows=rows, max_rows=2),
     )
     return None if found is None else {"logits": found[0].tolist(), **(told(found) or {})}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_logits.finding import Verdict, passed
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
-from pytest_logits.loss_draws import batches
+from pytest_logits.loss_draws import batches, plainest
 from pytest_logits.loss_examples import beside_reference
 from pytest_logits.loss_forms import LARGEST_BY_HAND
 from pytest_logits.loss_screen import is_scattered, screen
@@ -56,6 +56,7 @@ def held(loss: LossSubject, claim: Claim) -> Verdict:
             seed=seed,
             examples=count,
             screen=screened,
+            plain=plainest(loss, max_rows=2, dtype=dtype),
         )
     if found is None:
         return passed(

@@ -55,18 +55,23 @@ def smallest(
     seed: int,
     examples: int,
     screen: Iterable[T] | None = None,
+    plain: Iterable[T] = (),
 ) -> T | None:
     """The smallest value of ``strategy()`` for which ``goes_wrong``, or None if none of ``examples`` drawn ones does.
 
     Deterministic for a seed; reads and writes no example database; never fails for being slow. With ``screen`` nothing
     is searched, and no strategy made, unless one of its values goes wrong. That is the answer where the search finds
-    none.
+    none. Nor is anything searched where one of the ``plain`` values goes wrong, of which the first is the answer: those
+    that the search would come to, the smallest first. To draw and shrink takes a hundred times as long.
     """
     wrong = None
     if screen is not None:
         wrong = next((value for value in screen if goes_wrong(value)), None)
         if wrong is None:
             return None
+    for value in plain:
+        if goes_wrong(value):
+            return value
     quiet = settings(
         max_examples=examples,
         database=None,

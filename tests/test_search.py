@@ -55,6 +55,25 @@ def test_what_only_the_screen_finds_is_the_answer():
     assert smallest(lambda: st.integers(0, 10), lambda n: n == 700, seed=0, examples=50, screen=[3, 700, 700]) == 700
 
 
+def test_the_first_plain_value_that_goes_wrong_is_the_answer_and_nothing_is_drawn():
+    seen: list[int] = []
+
+    def wrong(n: int) -> bool:
+        seen.append(n)
+        return n > 4
+
+    assert smallest(lambda: st.integers(0, 1000), wrong, seed=0, examples=50, plain=[3, 5, 6]) == 5
+    assert seen == [3, 5]
+
+
+def test_where_no_plain_value_goes_wrong_one_is_searched():
+    assert smallest(lambda: st.integers(0, 1000), lambda n: n >= 123, seed=0, examples=100, plain=[3, 5]) == 123
+
+
+def test_plain_values_are_not_asked_where_the_screen_finds_nothing():
+    assert smallest(st.integers, lambda n: n == 3, seed=0, examples=50, screen=[1, 2], plain=[3]) is None
+
+
 def test_nothing_is_found_among_no_values():
     assert smallest(lambda: st.integers().filter(lambda n: False), lambda n: True, seed=0, examples=50) is None
 

@@ -17,7 +17,7 @@ from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.judged_once import judged_once
 from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
-from pytest_logits.loss_draws import Draw, batches
+from pytest_logits.loss_draws import Draw, batches, plainest
 from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
 from pytest_logits.loss_screen import screen
 from pytest_logits.loss_subject import LossSubject, as_loss
@@ -122,6 +122,7 @@ def _cheaper(
         seed=loss.seed("prefers"),
         examples=examples,
         screen=screened,
+        plain=plainest(loss, max_rows=1, dtype=loss.wide),
     )
     if found is not None:
         return _exchange(loss, *found, copies, link)
