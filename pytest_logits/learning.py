@@ -275,7 +275,9 @@ class LearningRun:
             if (trace.gradient or step >= SILENT_STEPS) and time.monotonic() > self._deadline:
                 trace.cut = True
                 break
-            optimizer.zero_grad()
+            for p in parameters:
+                # What zero_grad does, which notes for a profiler that it does so.
+                p.grad = None
             subject.backward(loss)
             trace.note_gradients(parameters, names)
             if not trace.gradient and step + 1 >= SILENT_STEPS:

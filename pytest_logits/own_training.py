@@ -89,7 +89,7 @@ class OwnTraining:
         """
         if self.subject.optimizer_factory is None:
             # A step of the user's own gets torch's as it is.
-            kind = plain(torch.optim.SGD) if self.subject.train_step is None else torch.optim.SGD
+            kind = plain(torch.optim.SGD, watched=True) if self.subject.train_step is None else torch.optim.SGD
             return kind(self.subject.trainable(model).values(), lr=DEFAULT_STEP_SIZE)
         made = (
             self._made_by_library(model) if self.subject.spec.optimizer is None else self.subject.spec.optimizer(model)

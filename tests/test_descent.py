@@ -59,14 +59,21 @@ def test_training_is_torchs_to_the_bit(kind: type[Optimizer], arguments: dict[st
             assert torch.equal(theirs, ours)
 
 
-def test_it_is_an_optimizer_whose_steps_can_be_watched():
-    weight = torch.ones(1, requires_grad=True)
-    optimizer, seen = plain(SGD)([weight], lr=0.5), []
-    assert isinstance(optimizer, SGD)
+@pytest.mark.parametrize(("watched", "expected"), [(False, []), (True, [[1.0]])])
+def test_steps_are_seen_by_hooks_where_they_are_watched(watched: bool, expected: list[Any]):
+    weight, seen = torch.ones(1, requires_grad=True), []
+    optimizer = plain(SGD, watched=watched)([weight], lr=0.5)
     optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: seen.append(weight.tolist()))
     weight.square().sum().backward()
     optimizer.step()
-    assert (seen, weight.tolist()) == ([[1.0]], [0.0])
+    assert (seen, weight.tolist()) == (expected, [0.0])
+
+
+def test_it_is_an_optimizer():
+    weight = torch.ones(1, requires_grad=True)
+    optimizer = plain(SGD)([weight], lr=0.5)
+    assert isinstance(optimizer, SGD)
+    weight.square().sum().backward()
     optimizer.zero_grad()
     assert weight.grad is None
     optimizer.add_param_group({"params": [torch.ones(2, requires_grad=True)]})
