@@ -33,6 +33,8 @@ MARGINS = (*(2 ** (i / 2) for i in range(20)), LARGEST_MARGIN)
 # Where a clamp is behind an exp, what is not finite from ln(largest) on is finite again from -ln(smallest) on, of the
 # numbers of the dtype. One of these lies between, and one between the halves of both, where a square is taken.
 FIRST_MARGINS = (*MARGINS[1::2], LARGEST_MARGIN)
+# A loss of all rays at once is what their own losses make, but for so many units in the last place.
+UNITS = 16
 # So close to 0 that a loss which is continuous there has hardly moved.
 NEAR_ZERO = 1 / 16
 # Well within a range are numbers of at most this power of the largest: a mean of exponentials may overflow in its sum,
@@ -110,6 +112,11 @@ def bernoulli_rays(labels: Tensor, shape: tuple[int, ...]) -> list[Ray]:
     ]
 
 
+def joined(rays: list[Ray]) -> Ray:
+    """All of them as one, with the rows of each."""
+    return Ray("on all of them", torch.cat([r.direction for r in rays]), torch.cat([r.labels for r in rays]))
+
+
 def evaluate(loss: Loss, scores: Tensor, labels: Tensor, *, autocast: bool = False) -> tuple[float, float] | None:
     """The value and the gradient's largest entry, of which NaN is the largest; None where the loss refuses."""
     leaf = scores.clone().requires_grad_()
@@ -157,10 +164,16 @@ def smallest_overflow(
     return smallest_reached(overflows(loss, reference, rays, precision=precision), reaches)
 
 
-def overflows(loss: Loss, reference: Loss, rays: Iterable[Ray], *, precision: Precision) -> tuple[Overflow, ...]:
-    """The overflow at the smallest margin on each of the rays that has one, and at zero."""
+def overflows(
+    loss: Loss, reference: Loss, rays: Iterable[Ray], *, precision: Precision, together: bool = False
+) -> tuple[Overflow, ...]:
+    """The overflow at the smallest margin on each of the rays that has one, and at zero.
+
+    With ``together``, for a loss that adds up, each ray is followed only where a batch of all of them is not finite.
+    """
     rays = list(rays)
-    tried = [_on_ray(loss, reference, ray, precision) for ray in rays]
+    finite = together and _are_finite_together(loss, rays, precision)
+    tried = [] if finite else [_on_ray(loss, reference, ray, precision) for ray in rays]
     return tuple(o for o in (*tried, _at_zero(loss, reference, rays, precision)) if o is not None)
 
 
@@ -178,6 +191,32 @@ def _at_zero(loss: Loss, reference: Loss, rays: list[Ray], precision: Precision)
     if numbers is None or _finite(numbers) or not all(_finite(at(ray, NEAR_ZERO)) for ray in rays):
         return None
     return _judged(reference, rays[0], 0.0, precision, numbers[0])
+
+
+def adds_up(loss: Loss, rays: list[Ray], *, precision: Precision) -> bool:
+    """Whether the loss of all rays in one batch is the sum or the mean of its rows, at a margin of 1.
+
+    What is not finite for a row is then not finite for the batch. The mean of the hardest rows, say, does not add up.
+    """
+    whole = joined(rays)
+    alone, together = (
+        [evaluate(loss, ray.at(1.0, precision.dtype), ray.labels, autocast=precision.autocast) for ray in some]
+        for some in (rays, [whole])
+    )
+    if not all(_finite(numbers) for numbers in (*alone, *together)):
+        return False
+    (value,), values = ([numbers[0] for numbers in some if numbers is not None] for some in (together, alone))
+    mean = math.fsum(v * len(ray.labels) for v, ray in zip(values, rays, strict=True)) / len(whole.labels)
+    coarse = torch.bfloat16 if precision.autocast else precision.dtype
+    allowed = UNITS * torch.finfo(coarse).eps * max(map(abs, values))
+    return any(abs(value - wanted) <= allowed for wanted in (mean, math.fsum(values)))
+
+
+def _are_finite_together(loss: Loss, rays: list[Ray], precision: Precision) -> bool:
+    """Whether the loss of all rays in one batch is finite, multiplied so that no row's gradient is smaller for it."""
+    whole = joined(rays)
+    times = len(whole.labels) / min(len(ray.labels) for ray in rays)
+    return finite_at(lambda z, labels: times * loss(z, labels), [whole], FIRST_MARGINS, precision=precision)
 
 
 def _on_ray(loss: Loss, reference: Loss, ray: Ray, precision: Precision) -> Overflow | None:

@@ -8,14 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pytest_logits import stability
 from pytest_logits.stability import (
     FIRST_MARGINS,
     Precision,
+    adds_up,
     bernoulli_rays,
     bisected,
     categorical_rays,
     evaluate,
     finite_at,
+    overflows,
     rounded_up,
     smallest_overflow,
 )
@@ -211,6 +214,102 @@ def test_bisection_ends_at_neighbouring_numbers(dtype: torch.dtype):
 @pytest.mark.parametrize(("margin", "shown"), [(0.0, 0.0), (88.7228, 89), (102.363, 110), (8.733, 8.8), (16.0, 16)])
 def test_a_margin_is_rounded_up_to_two_digits(margin: float, shown: float):
     assert rounded_up(margin) == pytest.approx(shown)
+
+
+# All rays in one batch
+
+
+def hardest(z: Tensor, y: Tensor) -> Tensor:
+    """Of the half of the rows that cost most; of the others 1 / exp(-margin) overflows."""
+    rows = F.cross_entropy(z, y, reduction="none")
+    kept = rows.topk(max(1, len(rows) // 2)).indices
+    return rows[kept].mean() + 0 * (1 / torch.exp(-margins(z, 1 - y)))[kept].sum()
+
+
+def together(loss: Callable[[Tensor, Tensor], Tensor], precision: Precision = FLOAT32) -> bool:
+    return adds_up(loss, categorical_rays(LABELS, 2), precision=precision)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_mean_and_the_sum_of_rows_add_up(reduction: str, dtype: torch.dtype):
+    def call(z: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(z, y, reduction=reduction)
+
+    assert together(call, Precision(dtype))
+    assert together(call, Precision(torch.float32, autocast=True))
+    assert together(lambda z, y: F.cross_entropy(z, y, reduction=reduction, weight=torch.tensor([1.0, 3.0]).to(z)))
+
+
+def test_rays_of_several_lengths_add_up():
+    rays = [ray for n in (2, 6) for ray in bernoulli_rays(torch.arange(n) % 2, (n,))]
+    assert adds_up(lambda z, y: F.binary_cross_entropy_with_logits(z, y.to(z)), rays, precision=FLOAT32)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        hardest,
+        lambda z, y: F.cross_entropy(z, y).square(),
+        lambda z, y: F.nll_loss(torch.log_softmax(z, dim=0), y),
+        lambda z, y: F.cross_entropy(z, y) if len(z) == 2 else F.cross_entropy(z, y, reduction="sum").sqrt(),
+        lambda z, y: F.cross_entropy(z, y) * (math.nan if len(z) > 2 else 1.0),
+    ],
+    ids=["hardest rows", "square of a mean", "softmax over the batch", "its own size", "not finite in a larger batch"],
+)
+def test_what_is_no_sum_of_rows_does_not_add_up(loss: Callable[[Tensor, Tensor], Tensor]):
+    assert not together(loss)
+
+
+def test_a_loss_that_refuses_a_larger_batch_does_not_add_up():
+    def call(z: Tensor, y: Tensor) -> Tensor:
+        if len(z) > 2:
+            raise ValueError("two rows only")
+        return F.cross_entropy(z, y)
+
+    assert not together(call)
+
+
+LOSSES = {
+    "sound": F.cross_entropy,
+    "softmax, then log": log_of_softmax,
+    "log of a sum": log_of_sum,
+    "a sum": lambda z, y: len(z) * log_of_softmax(z, y),
+    "gradient only": lambda z, y: F.cross_entropy(z, y) + z.abs().sum().sqrt() * 0,
+}
+
+
+@pytest.mark.parametrize("precision", [FLOAT32, Precision(torch.bfloat16), Precision(torch.float16)], ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_of_all_rays_tells_what_each_ray_tells(name: str, precision: Precision):
+    loss, rays = LOSSES[name], categorical_rays(LABELS, 2)
+    alone, batch = (overflows(loss, F.cross_entropy, rays, precision=precision, together=way) for way in (False, True))
+    assert [(o.ray.where, o.margin, o.value) for o in batch] == [(o.ray.where, o.margin, o.value) for o in alone]
+
+
+def test_of_a_loss_that_stays_finite_each_margin_is_asked_once_for_all_rays():
+    seen: list[int] = []
+
+    def call(z: Tensor, y: Tensor) -> Tensor:
+        seen.append(len(z))
+        return F.cross_entropy(z, y)
+
+    rays = categorical_rays(LABELS, 2)
+    assert overflows(call, F.cross_entropy, rays, precision=FLOAT32, together=True) == ()
+    assert seen == [10] * len(FIRST_MARGINS) + [2]
+
+
+def test_a_gradient_that_is_too_large_for_a_row_by_itself_is_too_large_in_the_batch():
+    """Of a mean the gradient of each row is divided by the number of rows."""
+
+    def steep(z: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(z, y) + (z[:, 0] * 4e4).clamp(max=1.0).mean() * 4
+
+    rays = categorical_rays(LABELS, 2)
+    half = Precision(torch.float16)
+    values = [evaluate(steep, ray.at(16.0, half.dtype), ray.labels) for ray in rays]
+    assert any(numbers is not None and not math.isfinite(numbers[1]) for numbers in values)
+    assert not stability._are_finite_together(steep, rays, half)
 
 
 def test_finite_at_asks_every_ray_at_every_margin():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +23,12 @@ from pytest_logits.stability import (
     Overflow,
     Precision,
     Ray,
+    adds_up,
     bernoulli_rays,
     categorical_rays,
     evaluate,
     finite_at,
+    joined,
     overflows,
     rounded_up,
     smallest_overflow,
@@ -37,8 +40,6 @@ FLOAT16 = Precision(torch.float16)
 HALVES = (Precision(torch.bfloat16), Precision(torch.bfloat16, autocast=True), FLOAT16)
 # Where torch's own losses are looked at first: none is known that is finite at these and not between them.
 FEW_MARGINS = (0.0, 1.0, 32.0, LARGEST_MARGIN)
-# As many rows of theirs are looked at by themselves.
-FEW_ROWS = 2
 
 
 @check(
@@ -114,13 +115,13 @@ def _on_usual_scores(loss: LossSubject) -> Verdict | None:
     if loss.nature.takes == "unknown":
         ever = whole or any(_finite(loss.loss, each, labels) for each in _guesses(scores))
         return None if ever else _never(loss, scores, labels, "on random scores of about 1", "failed")
-    alone = range(FEW_ROWS if whole and is_plain(loss) else len(scores))
-    broken = [row for row in alone if not _finite(call, scores[row : row + 1], labels[row : row + 1])]
-    if whole and len(broken) < len(alone):
+    alone = (_finite(call, scores[row : row + 1], labels[row : row + 1]) for row in range(len(scores)))
+    if whole and any(alone):
         # A class of weight 0 alone in a batch gives 0 / 0, with torch's own loss too.
         return None
     if whole:
         return _never(loss, scores[:1], labels[:1], "on every batch of one row, and finite on one of 16", "failed")
+    broken = [row for row, finite in enumerate(alone) if not finite]
     if not broken or len(broken) == len(scores):
         return _never(loss, scores, labels, "on random scores of about 1", "failed")
     named = sorted({int(label) for row in broken for label in labels[row].reshape(-1)})
@@ -192,11 +193,15 @@ def _along_rays(loss: LossSubject, subject: Subject | LossSubject) -> Verdict:
         given = loss.nature.link(scores).double()
         return subject.scan.low <= float(given.min()) and float(given.max()) <= subject.scan.high
 
+    @cache
+    def together() -> bool:
+        return adds_up(call, rays, precision=own)
+
     def search(precision: Precision) -> Overflow | None:
         def look(loss: LossSubject) -> tuple[Overflow, ...]:
-            if is_plain(loss) and finite_at(call, rays, FEW_MARGINS, precision=precision):
+            if is_plain(loss) and finite_at(call, [joined(rays)], FEW_MARGINS, precision=precision):
                 return ()
-            return overflows(call, reference, rays, precision=precision)
+            return overflows(call, reference, rays, precision=precision, together=together())
 
         return smallest_reached(judged_once(loss, f"overflows in {precision.name}", look), reaches)
 
