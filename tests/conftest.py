@@ -101,9 +101,10 @@ def _distributions() -> tuple[_ReadOnce, ...]:
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """pytest's own, 80 columns wide wherever this runs, and quiet about one thing.
 
-    A run inside this one finds our package imported and cannot rewrite it.
+    A run inside this one finds our package imported and cannot rewrite it. It has no syrupy, which keeps one session
+    in a process: it would no longer see which tests of this one are skipped, and take their snapshots for unused.
     """
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-W ignore::pytest.PytestAssertRewriteWarning -p no:syrupy")
     monkeypatch.setenv("COLUMNS", "80")
     installed = _distributions()
     monkeypatch.setattr(importlib.metadata, "distributions", lambda: installed)
