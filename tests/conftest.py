@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 ARTICLE = Path(__file__).parent.parent / "docs" / "examples" / "article"
+HOSTILE = Path(__file__).parent / "hostile"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("torch._dynamo", "pytest_logits.session"):
         importlib.import_module(name)
     check_registry.all_checks()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what looks at one long run: pytest-xdist's first shares are its largest, so one worker makes it."""
+    items.sort(key=lambda item: not item.path.is_relative_to(HOSTILE))
 
 
 def pytest_collection_finish() -> None:
