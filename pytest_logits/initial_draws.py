@@ -48,7 +48,7 @@ class InitialDraws(TorchFunctionMode):
         return nullcontext() if self._is_idle else self
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
         self._is_idle = not self._kept
 
     def __torch_function__(
