@@ -83,7 +83,7 @@ def without_torchs_words(result: Result) -> Result:
 
 
 def without_draws(result: Result) -> Result:
-    """What dropout draws, torch before 2.10 draws otherwise."""
+    """What dropout draws, torch up to 2.6 draws otherwise."""
     verdict = result.verdict
     measured, expected = (re.sub(r"\d\.\d+(e-\d+)?", "0.5", words) for words in (verdict.measured, verdict.expected))
     example = {
