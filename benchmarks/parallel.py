@@ -6,8 +6,7 @@ are of the clock. Three figures, each a ratio of the runs of one round:
 - whole commands with their start-up. The controller imports torch where the user's conftest.py does, and only then
   starts its workers, which import it again, at the same time;
 - the same beside the start-up, taken from runs of one check on one small model;
-- what the machine gives to two processes that know nothing of each other, each with half of the models: the most that
-  any way of sharing the work out can give.
+- what the machine gives to two processes that know nothing of each other, each with half of the models.
 """
 
 from __future__ import annotations
