@@ -39,8 +39,8 @@ WORDS = {
     "and optimizer steps. Both are of the same seconds, so a machine whose pace changes from run to run changes it\n"
     "least. What a pass takes longer for the work between the passes counts in *bare loop* only.\n",
     "Parallel": "Start-up is longer with `-n 2`: the controller imports torch with the user's conftest.py before it\n"
-    "starts workers, which import it again. The last line is what the machine gives to two processes that know nothing\n"
-    "of each other; workers take another model when they are done with one, and so may do better.\n",
+    "starts workers, which import it again. The last line is what the machine gives to two processes that know\n"
+    "nothing of each other; workers take another model when they are done with one, and so may do better.\n",
     "Scale": "The growth is that of the last step, as the exponent of a power: 1 is linear.\n\n"
     "![Seconds against size](scale.svg)\n",
 }
