@@ -52,6 +52,12 @@ def evaluating(model: nn.Module) -> nn.Module:
     return model
 
 
+def _has_weights(made: Any) -> bool:
+    """Whether all are drawn. Lazy layers draw theirs later, from the random state that making them leaves."""
+    model = module_of(made)
+    return isinstance(model, nn.Module) and not any(map(is_lazy, model.parameters()))
+
+
 class Copies(ABC):
     """The models of one registration. Nothing here is random but through the session's seed and the model's name."""
 
@@ -62,7 +68,7 @@ class Copies(ABC):
         self._draws = InitialDraws()
         self._sizes: dict[tuple[str, torch.Size], float] = {}
         # What the factory has made and nobody has used.
-        self._spare: Any = None
+        self._spare: list[Any] = []
 
     @cached_property
     def device(self) -> torch.device:
@@ -107,7 +113,7 @@ class Copies(ABC):
         """A copy where there is one shared object, so that the user's own is never touched; else a new one."""
         shared = self._shared
         if shared is None:
-            made, self._spare = self._call_factory() if self._spare is None else self._spare, None
+            made = self._spare.pop() if self._spare else self._call_factory()
         else:
             made = copy.deepcopy(shared)
             # A net that is not initialised yet draws its weights now.
@@ -127,7 +133,7 @@ class Copies(ABC):
         first, second = self._call_factory(), self._call_factory()
         if first is second:
             return first
-        self._spare = second
+        self._spare = [first, second] if _has_weights(first) else [second]
         return None
 
     def _call_factory(self) -> Any:
@@ -138,6 +144,10 @@ class Copies(ABC):
     def forget_draws(self) -> None:
         """Give back the memory of the initial weights, of which copies are made."""
         self._draws.forget()
+
+    def forget_spare(self) -> None:
+        """Give back the memory of copies that nobody has used yet."""
+        self._spare.clear()
 
     @property
     def convention(self) -> Convention:
@@ -179,6 +189,8 @@ class Copies(ABC):
         made: Mapping[int, Tensor] | None = None,
     ) -> None:
         """Add the noise of :meth:`scattered` to a copy in place; to the values in ``made``, by the parameters' ids."""
+        if not amount:
+            return
         rng = data.generator(self.seed(f"scatter {amount} {variant}"))
         parameters = list(model.named_parameters())
         if head_only:
@@ -186,7 +198,7 @@ class Copies(ABC):
             parameters = parameters[matrices[-1] :] if matrices else []
         with torch.no_grad():
             for name, p in parameters:
-                if amount and p.is_floating_point():
+                if p.is_floating_point():
                     start = made.get(id(p)) if made is not None else None
                     add_noise(p, self._size_of(name, p) * (-amount if mirrored else amount), rng, start=start)
 
@@ -239,9 +251,8 @@ class Copies(ABC):
     def _facts(self) -> _Facts:
         model = self._make()
         parameters = list(model.parameters())
-        # Lazy layers draw their weights later, from the random state that making them leaves.
-        if self._shared is None and not any(map(is_lazy, parameters)):
-            self._spare = model
+        if self._shared is None and _has_weights(model):
+            self._spare.append(model)
         dtypes = (p.dtype for p in parameters if p.is_floating_point())
         return _Facts(
             size=sum(p.numel() for p in parameters if not is_lazy(p)),

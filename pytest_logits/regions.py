@@ -93,10 +93,13 @@ class Extent:
     tolerance: float = 0.0
     width: int = 1
     samples: list[Tensor] = field(default_factory=list, repr=False)
+    finite: list[Tensor] = field(default_factory=list, repr=False)
     mild: list[Tensor] = field(default_factory=list, repr=False)
 
     def add(self, logits: Tensor, *, keep: bool = False, coarse: bool = False) -> None:
         """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample.
+
+        ``finite`` are the rows (N, K) of each sample, ``samples`` its finite values.
 
         ``coarse`` rows come from scores so large that a softmax written by hand may round its sums to a hundredth:
         exp(z - logsumexp(z)) is off by |z| units in the last place.
@@ -112,6 +115,8 @@ class Extent:
         rows = scores if whole else self._finite_rows(scores, keep=keep)
         if rows.numel() == 0:
             return
+        if keep:
+            self.finite.append(rows)
         if keep and whole:
             self.samples.append(rows.flatten())
         self._measure(rows, coarse=coarse)

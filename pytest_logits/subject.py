@@ -320,7 +320,9 @@ class Subject(Feeding):
     def to_train(self) -> nn.Module:
         """A fresh copy. Beside it, its gradients and its optimizer's state there is room for one copy more, not two."""
         self.forget_reused()
-        return self.fresh()
+        model = self.fresh()
+        self.forget_spare()
+        return model
 
     def forget_reused(self) -> None:
         """Give back the memory of the copy that is used again."""
@@ -329,6 +331,7 @@ class Subject(Feeding):
     def forget_copies(self) -> None:
         """Give back the memory of what copies are made of too: another model has its turn."""
         self.forget_reused()
+        self.forget_spare()
         self.forget_draws()
         self.forget_noise()
 

@@ -44,7 +44,7 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     """
     subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "deterministic")
-    for model, first, second in _evaluations(subject, inputs):  # noqa: B007 (the last model is looked at below)
+    for model, first, second in _evaluations(subject, inputs):  # noqa: B007 (the model is looked at below)
         if torch.equal(first, second):
             continue
         gap, allowed = _gap(first, second)
@@ -88,9 +88,10 @@ def _gap(first: Tensor, second: Tensor) -> tuple[float, float]:
 
 
 def _evaluations(subject: Subject, inputs: Any) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
-    """A model in eval mode, its logits, and its logits again: of the model as it is built, then of a scattered one."""
+    """A model in eval mode, its logits, and its logits again: as it is built, then with its parameters scattered."""
+    model = evaluating(subject.fresh())
     for amount in (0.0, BENT):
-        model = evaluating(subject.scattered(amount))
+        subject.scatter(model, amount)
         # Of every evaluation its own, or the second model would see the coins of the first.
         purpose = f"evaluation of {amount}, number"
         seed_everything(subject.seed(f"{purpose} 0"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -26,14 +27,18 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
-# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing; more than these are not looked at.
-MOST_SETTINGS = 40
+# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing; more than these, or than are certain,
+# are not looked at.
+MOST_SETTINGS = 36
 # Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
 HARD = 10.0
 # Each is looked at by itself.
 MOST_IGNORED = 20
-# Up to so many classes each wins in a few settings.
-FEW_CLASSES = 16
+# With 4 + 2 log2 K settings it is one model in 16: enough to ask what one copy shows before fresh ones are made. 12
+# beside those of the scan are always tried, which with 256 classes makes 48 passes of both at most.
+LIKELY, FURTHER = 4, 12
+# Settings that are added at once, since to ask what they show takes as long as they do where there are many classes.
+STEP = 4
 
 WINS = "every class has the highest score somewhere"
 
@@ -42,9 +47,10 @@ WINS = "every class has the highest score somewhere"
 def no_class_is_privileged(subject: Subject) -> Verdict:
     """No class's score stays below another's in every setting of the parameters, and no class's rows are ignored.
 
-    Copies with scattered parameters give the scores of sixteen random inputs each. Classes that win somewhere are done
-    with. Another whose score never exceeds that of some other class, and is below it in 19 + 2 log2 K settings, cannot
-    be predicted: by chance that happens to two models in a million. Nor can one whose score is in every row an average
+    Copies with scattered parameters give the scores of sixteen random inputs each. Those of outputs_are_logits will do
+    where they leave nothing to ask, or they and a few more. Classes that win somewhere are done with. Another whose
+    score never exceeds that of some other class, and is below it in 19 + 2 log2 K settings of fresh copies, cannot be
+    predicted: by chance that happens to two models in a million. Nor can one whose score is in every row an average
     of the others', with weights that hold in settings that they were not found in. A score that is the same constant
     everywhere is a mask, and a class that the loss ignores may be padding: both are advice.
 
@@ -83,7 +89,7 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
             outcome="failed",
             cause="unreachable_class",
             measured=f"the score of class {average} is an average of the others' with the same weights in all rows, "
-            f"from {SETTINGS} random settings of the parameters, so another class's score is always as high",
+            f"from {len(settings)} random settings of the parameters, so another class's score is always as high",
             expected=WINS,
             counterexample={"class": average, "scores": scores[0].tolist()[:8]},
             evidence=evidence | {"unreachable": [average]},
@@ -106,11 +112,20 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
 
 @dataclass(frozen=True)
 class _Found:
-    """The scores of each setting, the classes that are never above another, and the class that is an average."""
+    """The scores of each setting, rows (N, K) without NaN, and the classes that are never above another."""
 
     settings: list[Tensor]
     behind: dict[int, int]
-    average: int | None
+
+    @classmethod
+    def of(cls, settings: list[Tensor]) -> _Found:
+        """What they show."""
+        return cls(settings, classes_behind(torch.cat(settings)) if any(map(len, settings)) else {})
+
+    @cached_property
+    def average(self) -> int | None:
+        """The class that is an average of the others, if one is."""
+        return average_of_others(self.settings) if any(map(len, self.settings)) else None
 
     @property
     def anything(self) -> bool:
@@ -119,30 +134,37 @@ class _Found:
 
 
 def _looked_at(subject: Subject) -> _Found:
-    """As many settings as it takes. One copy will do where a few have nothing to say, as with few classes."""
-    if subject.sample_logits.shape[1] > FEW_CLASSES:
-        return _found(subject)
+    """What the scan shows, or it and some settings of one copy, where that is nothing; else what fresh copies do."""
     with suppress(Exception):
-        inputs = _inputs(subject)
-        settings = [_scores(subject, subject.reused.scattered, variant, inputs) for variant in range(SETTINGS)]
-        found = _Found(settings, classes_behind(torch.cat(settings)), average_of_others(settings))
-        if not found.anything:
-            return found
+        likely = math.ceil(LIKELY + 2 * math.log2(subject.sample_logits.shape[1]))
+        settings, inputs = list(subject.scan.finite), _inputs(subject)
+        # The scan has looked at variant 0.
+        variants = list(range(1, max(FURTHER, likely - SETTINGS) + 1))
+        while True:
+            found = _Found.of(settings)
+            if len(settings) >= SETTINGS and not found.anything:
+                return found
+            if not variants:
+                break
+            some, variants = variants[:STEP], variants[STEP:]
+            made = (_scores(subject, subject.reused.scattered, variant, inputs) for variant in some)
+            settings += [scores.double() for scores in made]
     return _found(subject)
 
 
 def _found(subject: Subject) -> _Found:
-    classes, inputs = subject.sample_logits.shape[1], _inputs(subject)
-    settings = [_scores(subject, subject.scattered, variant, inputs) for variant in range(SETTINGS)]
-    while not any(map(len, settings)) and len(settings) < MOST_SETTINGS:
-        settings.append(_scores(subject, subject.scattered, len(settings), inputs))
-    behind = classes_behind(torch.cat(settings)) if any(map(len, settings)) else {}
-    if behind:
-        certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-        while len(settings) < MOST_SETTINGS and len(told_by_enough(settings, behind, certain)) < len(behind):
-            settings.append(_scores(subject, subject.scattered, len(settings), inputs))
-        behind = told_by_enough(settings, classes_behind(torch.cat(settings)), certain)
-    return _Found(settings, behind, average_of_others(settings) if any(map(len, settings)) else None)
+    """What fresh copies show, until every class that is behind another is told by enough of them, or none is."""
+    classes, inputs, settings = subject.sample_logits.shape[1], _inputs(subject), list[Tensor]()
+    certain = math.ceil(CERTAIN + 2 * math.log2(classes))
+    most = max(MOST_SETTINGS, certain)
+    while True:
+        variants = range(len(settings), min(len(settings) + STEP, most) if settings else SETTINGS)
+        settings += [_scores(subject, subject.scattered, variant, inputs) for variant in variants]
+        found = _Found.of(settings)
+        told = told_by_enough(settings, found.behind, certain)
+        undecided = len(told) < len(found.behind) or not any(map(len, settings))
+        if not undecided or len(settings) == most:
+            return replace(found, behind=told)
 
 
 def _inputs(subject: Subject) -> Any:

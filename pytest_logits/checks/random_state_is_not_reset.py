@@ -29,7 +29,10 @@ def random_state_is_not_reset(subject: Subject) -> Verdict:
     """
     subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "random state")
-    model = subject.fresh()
+    return subject.in_one_copy(lambda scattered: _judge(subject, inputs, scattered(0.0, 0)))
+
+
+def _judge(subject: Subject, inputs: Any, model: nn.Module) -> Verdict:
     for training in (True, False):
         model = model if training else evaluating(model)
         first, second = (_states_after(subject, model, inputs, purpose) for purpose in ("one start", "another start"))

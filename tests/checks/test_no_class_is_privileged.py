@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.checks.no_class_is_privileged import SETTINGS
+import pytest_logits
+from pytest_logits.checks.no_class_is_privileged import FURTHER, MOST_SETTINGS, SETTINGS
 from tests.checks.planted import found, result_of
 from tests.zoo import sound
 
@@ -177,6 +178,46 @@ def test_sound_heads_pass(name: str, seed: int):
 )
 def test_sound_models_pass(factory: Any, arguments: dict[str, Any]):
     assert result_of(CHECK, factory, **arguments).outcome == "passed"
+
+
+# What it costs beside the scan of outputs_are_logits.
+
+
+def forward_passes(factory: Callable[[], nn.Module], classes: int, **arguments: Any) -> int:
+    report = pytest_logits.check_classifier(
+        factory, name="model", num_classes=classes, select=["outputs_are_logits", CHECK], **arguments
+    )
+    (result,) = (result for result in report if result.check == CHECK)
+    assert result.outcome == "passed"
+    return result.passes.forward
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 30])
+def test_the_settings_of_the_scan_will_do_where_they_leave_nothing_to_ask(classes: int):
+    assert forward_passes(lambda: sound.MLP(classes), classes, input_shape=(10,)) == 0
+
+
+def test_many_classes_on_few_features_take_a_few_settings_more_of_one_copy():
+    made = []
+
+    def pooled() -> nn.Module:
+        made.append(1)
+        layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        return nn.Sequential(*layers, nn.Linear(8, 100))
+
+    assert 0 < forward_passes(pooled, 100, input_shape=(3, 12, 12)) <= FURTHER
+    assert len(made) == 2
+
+
+ALL = FURTHER + MOST_SETTINGS
+
+
+@pytest.mark.parametrize(("classes", "most"), [(4, ALL), (256, ALL), (1000, 55)])
+def test_a_class_that_never_wins_costs_no_more_than_is_said(classes: int, most: int):
+    result = judge(lambda z: torch.cat([z, z[:, :1] - 1], dim=1), width=classes - 1, classes=classes)
+    assert found(result) == ("failed", "unreachable_class")
+    scan = 9
+    assert result.passes.forward - scan <= most
 
 
 # Masks and padding.
