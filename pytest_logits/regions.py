@@ -39,6 +39,7 @@ PILE_SCALES = 3
 # row's least score moved to 0 is 0 exactly once in each row.
 CLIPPED_SETTINGS = 16
 CLIPPED_SHARE = 0.1
+MILD = 1.0
 # softmax(z) + epsilon, or exp(z) / (sum + epsilon), have row sums that are all alike and near 1. Free scores that are
 # not negative do not have 32 row sums within a ten-thousandth of each other.
 SUM_SLACK = 1e-4
@@ -93,17 +94,16 @@ class Extent:
     tolerance: float = 0.0
     width: int = 1
     samples: list[Tensor] = field(default_factory=list, repr=False)
-    finite: list[Tensor] = field(default_factory=list, repr=False)
-    mild: list[Tensor] = field(default_factory=list, repr=False)
+    _kept: list[tuple[float, Tensor]] = field(default_factory=list, repr=False)
 
-    def add(self, logits: Tensor, *, keep: bool = False, coarse: bool = False) -> None:
-        """Add scores (N, K, ...) or (N,). Rows that are not finite are left out. ``keep`` them as one sample.
+    def add(self, logits: Tensor, *, scattered: float | None = None) -> None:
+        """Add scores (N, K, ...) or (N,). Rows that are not finite are left out.
 
-        ``finite`` are the rows (N, K) of each sample, ``samples`` its finite values.
-
-        ``coarse`` rows come from scores so large that a softmax written by hand may round its sums to a hundredth:
-        exp(z - logsumexp(z)) is off by |z| units in the last place.
+        Those of a setting, whose parameters are ``scattered`` so much, are kept as one sample. Scattered more than
+        mildly they may be so large that a softmax written by hand rounds its sums to a hundredth: exp(z - logsumexp(z))
+        is off by |z| units in the last place.
         """
+        keep, coarse = scattered is not None, scattered is not None and scattered > MILD
         dtype, scores = logits.dtype, logits.detach().double()
         # A sum is finite only where all it is of is, and takes half the time.
         whole = math.isfinite(float(scores.sum())) or bool(scores.isfinite().all())
@@ -115,13 +115,15 @@ class Extent:
         rows = scores if whole else self._finite_rows(scores, keep=keep)
         if rows.numel() == 0:
             return
-        if keep:
-            self.finite.append(rows)
+        if scattered is not None:
+            self._kept.append((scattered, rows))
         if keep and whole:
             self.samples.append(rows.flatten())
         self._measure(rows, coarse=coarse)
-        if keep and not coarse:
-            self.mild.append(rows)
+
+    def settings(self, most: float) -> list[Tensor]:
+        """The finite rows (N, K) of each setting that is scattered by ``most`` or less."""
+        return [rows for amount, rows in self._kept if amount <= most]
 
     def _finite_rows(self, scores: Tensor, *, keep: bool) -> Tensor:
         """Those without NaN or an infinity. Of the others too the finite values count, and plus infinity is an end."""
@@ -251,9 +253,10 @@ def confirmed_region(extent: Extent) -> Region:
 
 
 def _is_clipped(extent: Extent) -> bool:
-    if not extent.holds("nonnegative") or extent.high <= 0 or len(extent.mild) < CLIPPED_SETTINGS:
+    mild = extent.settings(MILD)
+    if not extent.holds("nonnegative") or extent.high <= 0 or len(mild) < CLIPPED_SETTINGS:
         return False
-    zeros = torch.cat(extent.mild) == 0
+    zeros = torch.cat(mild) == 0
     return float(zeros.double().mean()) >= CLIPPED_SHARE and bool((zeros.sum(dim=1) != 1).any())
 
 

@@ -25,7 +25,7 @@ def scan_of(scores: Callable[[float, int, bool], Tensor]) -> Extent:
     extent = Extent()
 
     def look(amount: float, variant: int = 0, *, head_only: bool = False) -> None:
-        extent.add(scores(amount, variant, head_only), keep=True, coarse=amount > 1)
+        extent.add(scores(amount, variant, head_only), scattered=amount)
 
     for amount in SCATTER:
         look(amount)
@@ -45,7 +45,7 @@ def free_scan_of(scores: Callable[[float], Tensor]) -> Extent | None:
     """Where they lie if they are not confined, which a copy that is used again shows too; None where they may be."""
     extent = Extent()
     for amount in SCATTER:
-        extent.add(scores(amount), keep=True, coarse=amount > 1)
+        extent.add(scores(amount), scattered=amount)
         if amount >= LEFT and (extent.low >= 0 or extent.high <= 0 or extent.holds("symmetric")):
             return None
     return extent if extent.rows > extent.dropped and confirmed_region(extent) == "free" else None

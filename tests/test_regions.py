@@ -62,7 +62,7 @@ def test_a_single_column_has_a_tolerance_too(dtype: torch.dtype):
 def extent_of(*samples: Tensor) -> Extent:
     extent = Extent()
     for sample in samples:
-        extent.add(sample, keep=True)
+        extent.add(sample, scattered=0.0)
     return extent
 
 
@@ -366,5 +366,5 @@ def test_scores_that_overflow_are_confined_to_nothing():
     for scale in (1.0, 10.0, 100.0, 1000.0):
         scores = scale * torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
         scores[0, 0] = math.inf
-        extent.add(scores, keep=True)
+        extent.add(scores, scattered=0.0)
     assert confirmed_region(extent) == "free"
