@@ -27,9 +27,9 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
-# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing; more than these, or than are certain,
-# are not looked at.
-MOST_SETTINGS = 36
+# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing. More passes than these are not spent on
+# them, where as many are enough to be certain.
+MOST_PASSES = 48
 # Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
 HARD = 10.0
 # Each is looked at by itself.
@@ -140,9 +140,8 @@ def _looked_at(subject: Subject) -> _Found:
     with suppress(Exception):
         # Further scattered, a class wins that is kept down by a number of thousands.
         settings, inputs = subject.scan.settings(BENT), _inputs(subject)
-        # The scan has looked at variant 0. With these and its own, 4 + 2 log2 K, a pair of free classes is in the same
-        # order in all settings of one model in 16: enough to ask before fresh copies are made.
-        variants = list(range(1, math.ceil(2 * math.log2(subject.sample_logits.shape[1])) + 1))
+        # The scan has looked at variant 0.
+        variants = list(range(1, _further(subject) + 1))
         while True:
             found = _Found.of(settings)
             if found.is_clear:
@@ -157,9 +156,9 @@ def _looked_at(subject: Subject) -> _Found:
 
 def _found(subject: Subject) -> _Found:
     """What fresh copies show, until every class that is behind another is told by enough of them, or none is."""
-    classes, inputs, settings = subject.sample_logits.shape[1], _inputs(subject), list[Tensor]()
-    certain = math.ceil(CERTAIN + 2 * math.log2(classes))
-    most = max(MOST_SETTINGS, certain)
+    inputs, settings = _inputs(subject), list[Tensor]()
+    certain = math.ceil(CERTAIN + 2 * math.log2(subject.sample_logits.shape[1]))
+    most = max(certain, MOST_PASSES - _further(subject))
     while True:
         variants = range(len(settings), min(len(settings) + STEP, most) if settings else SETTINGS)
         settings += [_scores(subject, subject.scattered, variant, inputs) for variant in variants]
@@ -168,6 +167,14 @@ def _found(subject: Subject) -> _Found:
         undecided = len(told) < len(found.behind) or not any(map(len, settings))
         if not undecided or len(settings) == most:
             return replace(found, behind=told)
+
+
+def _further(subject: Subject) -> int:
+    """How many settings of one copy are looked at beside the scan's.
+
+    With the four of those, 4 + 2 log2 K, a pair of free classes is in the same order in all of them in one model of 16.
+    """
+    return math.ceil(2 * math.log2(subject.sample_logits.shape[1]))
 
 
 def _inputs(subject: Subject) -> Any:
