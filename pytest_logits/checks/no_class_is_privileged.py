@@ -27,8 +27,8 @@ SETTINGS = 8
 # settings the chance that any of K * K / 2 pairs is, is two in a million: n = 19 + 2 log2 K. Settings are independent
 # where the noise outweighs the weights that all of them share, hence BENT.
 CERTAIN = 19
-# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing. More passes than these are not spent on
-# them, where as many are enough to be certain.
+# Settings in which all rows are tied, as a clamp ties them, or NaN tell nothing. No more passes than these are spent,
+# where as many are enough to be certain.
 MOST_PASSES = 48
 # Scores this far apart give the right class .9999 of 2 classes, and a wrong row a loss far above every right one's.
 HARD = 10.0
