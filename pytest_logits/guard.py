@@ -62,15 +62,18 @@ def limited_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def draws() -> tuple[object, ...]:
-    """Where the random streams that :func:`seed_everything` seeds stand: unequal after something was drawn."""
+def random_states() -> dict[str, object]:
+    """Where the random streams that :func:`seed_everything` seeds stand, by whose they are: unequal after a draw."""
     # As eight bytes each, of which a list is made in an eighth of the time.
-    states = (torch.random.get_rng_state().view(torch.int64).tolist(), random.getstate())
+    states: dict[str, object] = {
+        "torch": torch.random.get_rng_state().view(torch.int64).tolist(),
+        "random": random.getstate(),
+    }
     numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return states
-    _, keys, *rest = numpy.random.get_state()
-    return (*states, keys.tobytes(), *rest)
+    if numpy is not None:
+        _, keys, *rest = numpy.random.get_state()
+        states["numpy"] = (keys.tobytes(), *rest)
+    return states
 
 
 def seed_everything(seed: int) -> None:

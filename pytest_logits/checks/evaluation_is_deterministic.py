@@ -14,7 +14,7 @@ from pytest_logits.checks.examples_are_independent import tolerance
 from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
-from pytest_logits.guard import draws, seed_everything
+from pytest_logits.guard import random_states, seed_everything
 from pytest_logits.locate import Operation, first_place, writing_place
 from pytest_logits.placing import CPU, placed
 from pytest_logits.structures import copied, handed, tensors_in
@@ -95,9 +95,9 @@ def _evaluations(subject: Subject, inputs: Any) -> Iterator[tuple[nn.Module, Ten
         # Of every evaluation its own, or the second model would see the coins of the first.
         purpose = f"evaluation of {amount}, number"
         seed_everything(subject.seed(f"{purpose} 0"))
-        before = draws()
+        before = random_states()
         first = subject.scores(model, inputs, purpose=f"{purpose} 0")
-        for number in range(1, AGAIN if draws() == before else MANY):
+        for number in range(1, AGAIN if random_states() == before else MANY):
             yield model, first, subject.scores(model, inputs, purpose=f"{purpose} {number}")
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from typing import Any
 
-import torch
 from torch import nn
 
 from pytest_logits.check_registry import check
 from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
+from pytest_logits.guard import random_states
 from pytest_logits.locate import seeding_place
 from pytest_logits.subject import Subject
 
@@ -52,11 +50,6 @@ def _judge(subject: Subject, inputs: Any, model: nn.Module) -> Verdict:
     return passed("two passes from different random states end in different ones, in train and in eval mode")
 
 
-def _states_after(subject: Subject, model: nn.Module, inputs: Any, purpose: str) -> dict[str, Any]:
+def _states_after(subject: Subject, model: nn.Module, inputs: Any, purpose: str) -> dict[str, object]:
     subject.scores(model, inputs, purpose=purpose)
-    states: dict[str, Any] = {"torch": torch.get_rng_state().tolist(), "random": random.getstate()}
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        kind, keys, *rest = numpy.random.get_state()
-        states["numpy"] = (kind, keys.tolist(), *rest)
-    return states
+    return random_states()
