@@ -5,11 +5,12 @@ batches of the same kinds are drawn here. Only where one of them goes wrong Hypo
 
 Each row of a batch is nearly as good as a batch of its own, since the gradient tells which one is wrong. So where there
 may be several, fewer batches of more rows are drawn. A plain loss of torch's treats all classes alike: of that, very
-few batches are drawn, of many rows.
+few batches are drawn, of many rows, each at a scale of its own.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -60,8 +61,10 @@ def screen(
     if is_plain(loss):
         if not many and is_scattered(loss):
             return []
+        if max_rows > 1:
+            found = _of_rows(loss, seed=seed, magnitude=magnitude, most=most, many=many, dtype=dtype)
+            return list(itertools.islice(found, count))
         count = min(count, SCALES * len(_shapes(loss, many)))
-        max_rows = most if max_rows > 1 else max_rows
     elif max_rows > 1:
         count, max_rows = math.ceil(count / FEWER), min(MORE * max_rows, most)
     return list(drawn(loss, count=count, seed=seed, magnitude=magnitude, max_rows=max_rows, many=many, dtype=dtype))
@@ -98,12 +101,41 @@ def drawn(
         trailing = shapes[number % len(shapes)]
         size = (1 + number * STRIDE % max_rows, *trailing)
         if scattered:
-            # All ties at scale 0.
-            scale = (1.0, 0.0, 4.0, magnitude / 4, magnitude)[number % SCALES]
-            scores = (scale * torch.randn(size, generator=rng)).clamp(-magnitude, magnitude)
+            scores = _scaled(size, magnitude, _scales(magnitude)[number % SCALES], rng)
         else:
             scores = _mixed(size, magnitude, rng) if number else torch.zeros(size)
         yield scores.to(dtype), _labels(loss, size, rng)
+
+
+def _of_rows(
+    loss: LossSubject, *, seed: int, magnitude: float, most: int, many: bool, dtype: torch.dtype | None
+) -> Iterator[Draw]:
+    """For each shape a row by itself, and as many as there may be at once, of all scales."""
+    rng = torch.Generator().manual_seed(seed % 2**63)
+    dtype, scattered = dtype or loss.dtype, many or is_scattered(loss)
+    for trailing in _shapes(loss, many):
+        sizes, looked_at = [1] * (most > 1) + [most] * math.ceil(SCALES / most), 0
+        for rows in sizes:
+            size = (rows, *trailing)
+            if scattered:
+                turns = (looked_at + torch.arange(rows)) % SCALES
+                scales = _scales(magnitude)[turns].view(-1, *(1 for _ in trailing))
+                scores = _scaled(size, magnitude, scales, rng)
+            else:
+                scores = _mixed(size, magnitude, rng)
+                # All tie in one row.
+                scores[1:2] = 0.0
+            looked_at += rows
+            yield scores.to(dtype), _labels(loss, size, rng)
+
+
+def _scales(magnitude: float) -> Tensor:
+    """All ties at scale 0."""
+    return torch.tensor([1.0, 0.0, 4.0, magnitude / 4, magnitude])
+
+
+def _scaled(size: tuple[int, ...], magnitude: float, scale: Tensor, rng: torch.Generator) -> Tensor:
+    return (scale * torch.randn(size, generator=rng)).clamp(-magnitude, magnitude)
 
 
 def _mixed(size: tuple[int, ...], magnitude: float, rng: torch.Generator) -> Tensor:

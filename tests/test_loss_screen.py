@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_logits.loss_screen import FEW_SCORES, FEWER, MANY_ROWS, MORE, SCALES, drawn, is_plain, screen
+from pytest_logits.loss_screen import FEW_SCORES, FEWER, MANY_ROWS, MORE, drawn, is_plain, screen
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.settings import PROFILES, Settings
 
@@ -73,10 +73,24 @@ WEIGHTED = nn.CrossEntropyLoss(weight=torch.ones(3))
 
 def test_of_a_plain_loss_few_batches_of_many_rows_are_looked_at():
     found = screened(loss_of(sample_logits=torch.zeros(16, 3)))
-    assert found is not None
-    assert len(found) == SCALES
-    assert max(len(scores) for scores, _ in found) > 16
-    assert all(len(scores) <= MANY_ROWS for scores, _ in found)
+    assert [len(scores) for scores, _ in found or []] == [1, MANY_ROWS]
+
+
+@pytest.mark.parametrize(("shape", "sizes"), [((40,), [1, 64]), ((3, 4, 4), [1, 64]), ((100, 16, 16), [1, 4, 4])])
+def test_its_rows_have_every_scale(shape: tuple[int, ...], sizes: list[int]):
+    found = screened(loss_of(sample_logits=torch.zeros(16, *shape)), many=True) or []
+    assert [len(scores) for scores, _ in found] == sizes
+    spread = torch.cat([scores for scores, _ in found]).flatten(1).std(dim=1)
+    for scale in (0.0, 1.0, 4.0):
+        assert bool(((spread >= 0.6 * scale) & (spread <= 1.4 * scale)).any())
+    assert bool((spread > LARGEST / 8).any())
+
+
+def test_small_integers_and_bounds_are_among_its_rows_where_there_are_few_classes():
+    found = screened(loss_of(sample_logits=torch.zeros(16, 2))) or []
+    scores = torch.cat([scores for scores, _ in found])
+    assert {-LARGEST, LARGEST} <= set(scores.flatten().tolist())
+    assert bool((scores == 0).all(dim=1).any())
 
 
 @pytest.mark.parametrize(
@@ -107,10 +121,8 @@ def test_no_more_are_looked_at_than_asked_for():
 
 
 def test_where_any_number_of_classes_is_taken_each_has_every_scale():
-    found = screened(loss_of(), many=True)
-    assert found is not None
-    assert len(found) == 3 * SCALES
-    assert {scores.shape[1] for scores, _ in found} == {10, 100, 1000}
+    found = screened(loss_of(), many=True) or []
+    assert [tuple(z.shape) for z, _ in found] == [(rows, classes) for classes in (10, 100, 1000) for rows in (1, 16)]
 
 
 def test_many_classes_have_fewer_rows():
@@ -122,7 +134,7 @@ def test_many_classes_have_fewer_rows():
 
 def test_many_classes_are_looked_at_once():
     loss = loss_of(sample_logits=torch.zeros(16, 40))
-    assert (screened(loss), len(screened(loss, many=True) or [])) == ([], SCALES)
+    assert (screened(loss), len(screened(loss, many=True) or [])) == ([], 2)
 
 
 def test_thorough_has_no_screen():
