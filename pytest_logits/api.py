@@ -166,7 +166,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
     subject = Subjects(settings).of(spec)
     kind, seed, profile = "loss" if isinstance(spec, LossSpec) else "model", settings.seed, settings.profile.name
     place = "" if settings.device == DEFAULT_DEVICE else f", device={settings.device!r}"
-    results = []
+    results, root = [], Path.cwd()
     for check in checks:
         if kind not in check.subjects:
             continue
@@ -176,7 +176,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
             lambda: subject.passes,
             model=subject.name,
             nodeid=f"{subject.name}::{check.name}",
-            root=Path.cwd(),
+            root=root,
             rerun=f"{function}(..., select=[{check.name!r}], seed={seed}, profile={profile!r}{place})",
         )
         expected = OF_EXPECTED if check.name in spec.expected_failures else {}
