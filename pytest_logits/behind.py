@@ -10,6 +10,12 @@ from torch import Tensor
 FEW_ROWS = 16
 
 
+def winners(scores: Tensor) -> set[int]:
+    """The classes that are above all others in some row, of rows (N, K) of at least single precision, K at least 2."""
+    best, second = scores.topk(2, dim=1).values.unbind(dim=1)
+    return set(scores.argmax(dim=1)[best > second].tolist())
+
+
 def classes_behind(scores: Tensor) -> dict[int, int]:
     """Classes that win in no row, each with the one that it is below most often of those whose score is never lower.
 
@@ -17,9 +23,7 @@ def classes_behind(scores: Tensor) -> dict[int, int]:
     """
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()
-    best, second = scores.topk(2, dim=1).values.unbind(dim=1)
-    won = set(scores.argmax(dim=1)[best > second].tolist())
-    others = sorted(set(range(scores.shape[1])) - won)
+    others = sorted(set(range(scores.shape[1])) - winners(scores))
     if not others:
         return {}
     columns = scores.T.contiguous()

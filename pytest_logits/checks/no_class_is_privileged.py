@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_logits.averages import average_of_others
-from pytest_logits.behind import classes_behind, told_by_enough
+from pytest_logits.behind import classes_behind, told_by_enough, winners
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
@@ -109,30 +108,11 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
 
 @dataclass(frozen=True)
 class _Found:
-    """The scores of each setting, rows (N, K) without NaN, and the classes that are never above another."""
+    """The scores of each setting, the classes that are never above another, and the class that is an average."""
 
     settings: list[Tensor]
     behind: dict[int, int]
-
-    @classmethod
-    def of(cls, settings: list[Tensor]) -> _Found:
-        """What they show."""
-        return cls(settings, classes_behind(torch.cat(settings)) if any(map(len, settings)) else {})
-
-    @cached_property
-    def average(self) -> int | None:
-        """The class that is an average of the others, if one is."""
-        return average_of_others(self.settings) if any(map(len, self.settings)) else None
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether there is nothing to say: no class is behind, and none an average of others, which wins in no row."""
-        if self.behind or not any(map(len, self.settings)):
-            return False
-        scores = torch.cat(self.settings)
-        if len(scores.argmax(dim=1).unique()) == scores.shape[1]:
-            return True
-        return len(self.settings) >= SETTINGS and self.average is None
+    average: int | None
 
 
 def _looked_at(subject: Subject) -> _Found:
@@ -143,15 +123,24 @@ def _looked_at(subject: Subject) -> _Found:
         # The scan has looked at variant 0.
         variants = list(range(1, _further(subject) + 1))
         while True:
-            found = _Found.of(settings)
-            if found.is_clear:
-                return found
+            if _are_clear(settings):
+                return _Found(settings, {}, None)
             if not variants:
                 break
             some, variants = variants[:STEP], variants[STEP:]
             made = (_scores(subject, subject.reused.scattered, variant, inputs) for variant in some)
             settings += [scores.double() for scores in made]
     return _found(subject)
+
+
+def _are_clear(settings: list[Tensor]) -> bool:
+    """Whether no class is behind another, nor an average of others: every class wins, or these have been looked for."""
+    if not any(map(len, settings)):
+        return False
+    scores = torch.cat(settings)
+    if len(winners(scores)) == scores.shape[1]:
+        return True
+    return len(settings) >= SETTINGS and not classes_behind(scores) and average_of_others(settings) is None
 
 
 def _found(subject: Subject) -> _Found:
@@ -162,11 +151,11 @@ def _found(subject: Subject) -> _Found:
     while True:
         variants = range(len(settings), min(len(settings) + STEP, most) if settings else SETTINGS)
         settings += [_scores(subject, subject.scattered, variant, inputs) for variant in variants]
-        found = _Found.of(settings)
-        told = told_by_enough(settings, found.behind, certain)
-        undecided = len(told) < len(found.behind) or not any(map(len, settings))
-        if not undecided or len(settings) == most:
-            return replace(found, behind=told)
+        any_rows = any(map(len, settings))
+        behind = classes_behind(torch.cat(settings)) if any_rows else {}
+        told = told_by_enough(settings, behind, certain)
+        if (any_rows and len(told) == len(behind)) or len(settings) == most:
+            return _Found(settings, told, average_of_others(settings) if any_rows else None)
 
 
 def _further(subject: Subject) -> int:
