@@ -32,12 +32,25 @@ def average_of_others(settings: list[Tensor]) -> int | None:
     moving: list[int] = (scores != scores[0]).any(dim=0).nonzero().flatten().tolist()
     if len(moving) < 3:
         return None
-    candidates = [c for c in moving if c not in won]
-    if len(moving) > len(scores) // 2:
+    alone = _lowest(scores[:, moving].double())
+    candidates = [c for place, c in enumerate(moving) if c not in won and place not in alone]
+    if candidates and len(moving) > len(scores) // 2:
         # Too many for weights to be found: only the plain mean is asked about.
         means = {moving[place] for place in _means(settings, moving)}
         candidates = [c for c in candidates if c in means]
     return next((c for c in candidates if _is_average(settings, c, [k for k in moving if k != c])), None)
+
+
+def _lowest(rows: Tensor) -> set[int]:
+    """The places of classes that are no average of the others, since they are the lowest of some row by a distance.
+
+    Weights of at least ``-OFF / n`` that sum to 1 give at least the least of the others less ``OFF`` of their span, and
+    the score may be ``OFF`` of its distance below that: together ``OFF`` of what the row spans.
+    """
+    rows = rows[rows.isfinite().all(dim=1)]
+    values, places = rows.topk(2, dim=1, largest=False)
+    apart = values[:, 1] - values[:, 0] > OFF * (rows.amax(dim=1) - values[:, 0])
+    return set(places[apart, 0].tolist())
 
 
 def _means(settings: list[Tensor], moving: list[int]) -> list[int]:

@@ -84,3 +84,19 @@ def test_of_many_classes_none_is_looked_at_by_itself_that_is_no_mean(
     assert asked == []
     average_of_others(settings(999, with_mean))
     assert asked == [999]
+
+
+def test_a_class_that_is_by_far_the_lowest_of_some_row_is_not_looked_at(monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+    monkeypatch.setattr(averages, "_is_average", lambda scores, c, others: bool(asked.append(c)))
+    scores = [torch.tensor([[0.0, 1.0, 5.0, 2.0], [2.0, 0.0, 6.0, 3.0]])] * 8
+    average_of_others(scores)
+    assert asked == [3]
+
+
+def test_a_class_that_is_the_lowest_by_less_than_its_weights_may_be_off_is_found():
+    def made(z: Tensor) -> Tensor:
+        high, low = z[:, :1], z[:, :1] - z[:, 1:2].abs()
+        return torch.cat([1.009 * low - 0.009 * high, low, high], dim=1)
+
+    assert average_of_others(settings(2, made)) == 0
