@@ -79,7 +79,7 @@ def _restore_precisions(before: list[str]) -> None:
 
 
 def _random() -> tuple[torch.Tensor, list[torch.Tensor] | None]:
-    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    on_gpu = torch.cuda.is_initialized()
     return torch.random.get_rng_state(), torch.cuda.get_rng_state_all() if on_gpu else None
 
 

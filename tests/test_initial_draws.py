@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from pytest_logits import initial_draws
 from pytest_logits.initial_draws import FILLING, LEAST, InitialDraws
 
 SIDE = 160
@@ -65,7 +66,8 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_model_that_is_made_again_is_the_one_that_would_have_been_drawn(name: str):
+def test_a_model_that_is_made_again_is_the_one_that_would_have_been_drawn(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(initial_draws, "PER_CALL", 0)
     torch.manual_seed(1)
     drawn = MAKERS[name]().state_dict()
     after = torch.rand(3)
@@ -139,13 +141,31 @@ def test_what_is_forgotten_is_drawn_again():
     assert filled.times == 2
 
 
-@pytest.mark.parametrize(("make", "looks"), [(lambda: nn.Linear(3, 2), False), (MAKERS["linear"], True)])
-def test_calls_are_looked_at_again_only_where_a_large_tensor_was_filled(make: Callable[[], nn.Module], looks: bool):
+@pytest.mark.parametrize(
+    ("make", "looks"),
+    [
+        (lambda: nn.Linear(3, 2), False),
+        (MAKERS["linear"], True),
+        (lambda: nn.Sequential(nn.Linear(SIDE, SIDE), *(nn.Linear(3, 2) for _ in range(5))), False),
+        (lambda: nn.Sequential(nn.Linear(1000, 1000), *(nn.Linear(3, 2) for _ in range(5))), True),
+    ],
+    ids=["small", "large", "mostly small", "mostly large"],
+)
+def test_calls_are_looked_at_again_only_where_drawing_takes_longer(make: Callable[[], nn.Module], looks: bool):
     draws = InitialDraws()
     assert draws.inside() is draws
     with draws.inside():
         make()
     assert (draws.inside() is draws) == looks
+
+
+def test_of_what_is_not_looked_at_again_nothing_is_kept():
+    draws, filled = InitialDraws(), Filled()
+    for _ in range(2):
+        torch.manual_seed(0)
+        with filled, draws:
+            nn.Sequential(nn.Linear(SIDE, SIDE), *(nn.Linear(3, 2) for _ in range(5)))
+    assert filled.times == 2
 
 
 def test_a_large_model_whose_draws_were_forgotten_is_looked_at():
