@@ -19,7 +19,7 @@ from pytest_logits.locate import loss_place
 from pytest_logits.loss_claims import Claim, claim_of
 from pytest_logits.loss_draws import Draw, batches, plainest
 from pytest_logits.loss_probes import Probes, gathers_over_rows, toward
-from pytest_logits.loss_screen import screen
+from pytest_logits.loss_screen import is_plain, screen
 from pytest_logits.loss_subject import LossSubject, as_loss
 from pytest_logits.loss_weights import jumps_with_prediction, of_scores
 from pytest_logits.losses import known_nature
@@ -28,8 +28,8 @@ from pytest_logits.subject import Subject
 
 Link: TypeAlias = Callable[[Tensor], Tensor]
 
-# From twice as many classes on, every other one is exchanged, and so on.
-MOST_EXCHANGED = 1000
+# From twice as many classes on, every other one is exchanged, and so on. A plain loss of torch's treats them alike.
+MOST_EXCHANGED, FEW_EXCHANGED = 1000, 2
 # Where a row alone has no loss (pairs of rows, the hardest share of them), it is repeated so often.
 COPIES = (1, 4)
 MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -207,12 +207,12 @@ def _one_sided(loss: LossSubject, label: int, margin: float) -> tuple[Tensor, Te
 
 
 def _value(loss: LossSubject, scores: Tensor, labels: Tensor, copies: int, link: Link | None = None) -> float | None:
-    repeated = (
-        scores.repeat(copies, *(1 for _ in scores.shape[1:])),
-        labels.repeat(copies, *(1 for _ in labels.shape[1:])),
+    # A loss may write into what it is given.
+    scores, labels = (
+        t.clone() if copies == 1 else t.repeat(copies, *(1 for _ in t.shape[1:])) for t in (scores, labels)
     )
     try:
-        return float(loss.loss((link or loss.nature.link)(repeated[0]), repeated[1]).detach())
+        return float(loss.loss((link or loss.nature.link)(scores), labels).detach())
     except (RuntimeError, ValueError, IndexError):
         return None
 
@@ -261,7 +261,7 @@ def _exchanged(loss: LossSubject, scores: Tensor, labels: Tensor) -> list[Tensor
     index = labels.unsqueeze(1)
     true = scores.gather(1, index)
     classes, found = scores.shape[1], []
-    step = max(1, classes // MOST_EXCHANGED)
+    step = max(1, classes // (FEW_EXCHANGED if is_plain(loss) else MOST_EXCHANGED))
     for k in range(int(labels.sum()) % step, classes, step):
         column = scores[:, k : k + 1]
         lower = column < true

@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pytest_logits
-from pytest_logits.checks.loss_prefers_the_true_class import MOST_EXCHANGED, _exchanged
+from pytest_logits.checks.loss_prefers_the_true_class import FEW_EXCHANGED, MOST_EXCHANGED, _exchanged
 from pytest_logits.finding import Result
+from pytest_logits.losses import NAMED
+from pytest_logits.settings import Settings
+
+NAME = "loss_prefers_the_true_class"
 
 
 def check(loss: Any, **arguments: Any) -> Result:
-    (result,) = pytest_logits.check_loss(
-        loss, select=["loss_prefers_the_true_class"], **{"name": "loss", "profile": "quick", **arguments}
-    )
+    (result,) = pytest_logits.check_loss(loss, select=[NAME], **{"name": "loss", "profile": "quick", **arguments})
     return result
 
 
@@ -144,14 +146,33 @@ def test_a_softmax_that_true_labels_share_passes(seed: int):
     assert turned.outcome == "failed"
 
 
-def test_of_very_many_classes_a_share_is_exchanged_and_none_is_left_out_for_good():
-    classes = 2 * MOST_EXCHANGED + 500
-    loss: Any = SimpleNamespace(trailing=(classes,))
+def losses_of(classes: int) -> dict[int, Any]:
+    """By the least number of exchanges, a loss that they are asked of: one written by hand, and a plain one."""
+    shared = {"trailing": (classes,), "is_of_output": False, "encoding": None, "settings": Settings()}
+    return {
+        MOST_EXCHANGED: SimpleNamespace(loss_object=focal, **shared),
+        FEW_EXCHANGED: SimpleNamespace(loss_object="cross_entropy", **shared),
+    }
+
+
+@pytest.mark.parametrize("least", [MOST_EXCHANGED, FEW_EXCHANGED])
+def test_of_very_many_classes_a_share_is_exchanged_and_none_is_left_out_for_good(least: int):
+    classes = 2 * least + least // 2
+    loss = losses_of(classes)[least]
     scores, met = torch.zeros(1, classes), set()
     # The class itself is not exchanged, so each first class is met by two labels.
     for label in range(4):
         true = scores.index_fill(1, torch.tensor(label), 1.0)
         exchanged = _exchanged(loss, true, torch.tensor([label]))
-        assert MOST_EXCHANGED <= len(exchanged) <= 2 * MOST_EXCHANGED
+        assert least - 1 <= len(exchanged) <= 2 * least
         met |= {int(row.argmax()) for row in exchanged}
     assert met == set(range(classes))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12, 1000])
+def test_a_torch_whose_own_loss_is_turned_round_is_found(monkeypatch: pytest.MonkeyPatch, classes: int):
+    monkeypatch.setitem(NAMED, "cross_entropy", (lambda z, y: -F.cross_entropy(z, y), NAMED["cross_entropy"][1]))
+    (result,) = pytest_logits.check_classifier(
+        lambda: nn.Linear(4, classes), name="net", input_shape=(4,), num_classes=classes, select=[NAME]
+    )
+    assert result.outcome == "failed"
