@@ -174,6 +174,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
             check,
             lambda check=check: decide(check, subject),  # type: ignore[misc]
             lambda: subject.passes,
+            spec=spec,
             model=subject.name,
             nodeid=f"{subject.name}::{check.name}",
             root=root,

@@ -35,6 +35,8 @@ class Check:
     subjects: tuple[SubjectKind, ...] = ("model",)
     # File and line of a check of the user's own; None for those that ship.
     declared: tuple[Path, int] | None = None
+    # The argument of the registration without which there is nothing to look at.
+    needs: str | None = None
 
     @property
     def summary(self) -> str:
@@ -52,12 +54,18 @@ _checks: dict[str, Check] = {}
 
 
 def check(
-    *, claim: str, tags: tuple[str, ...], root: bool = False, subjects: tuple[SubjectKind, ...] = ("model",)
+    *,
+    claim: str,
+    tags: tuple[str, ...],
+    root: bool = False,
+    subjects: tuple[SubjectKind, ...] = ("model",),
+    needs: str | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Declare the decorated ``(subject) -> Verdict`` a check. Its name is the function's, its docstring its page.
 
     What a ``root`` check finds explains what others then see, so it comes first in its tag. ``subjects`` says what it
-    can look at: models, or also losses that are registered by themselves.
+    can look at: models, or also losses that are registered by themselves. Where the argument that it ``needs`` is not
+    registered, it does not apply, and is not asked.
     """
 
     def declare(function: CheckFunction) -> CheckFunction:
@@ -67,7 +75,10 @@ def check(
             raise ValueError(f"check {name!r} has no docstring; it is the check's page")
         if not claim or not tags:
             raise ValueError(f"check {name!r} needs a claim and at least one tag")
-        add(Check(name=name, claim=claim, tags=tags, function=function, doc=doc, root=root, subjects=subjects))
+        made = Check(
+            name=name, claim=claim, tags=tags, function=function, doc=doc, root=root, subjects=subjects, needs=needs
+        )
+        add(made)
         return function
 
     return declare

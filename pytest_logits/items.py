@@ -77,6 +77,7 @@ class LogitItem(pytest.Item):
             self.check,
             self.decide,
             self.passes,
+            spec=self.spec,
             model=self.model,
             nodeid=self.nodeid,
             root=self.config.rootpath,

@@ -49,6 +49,7 @@ class CheckOfTest:
             self._check,
             lambda: decide(self._check, subject),
             lambda: subject.passes,
+            spec=subject.spec,
             model=subject.name,
             nodeid=f"{subject.name}::{self.name}",
             root=Path.cwd(),

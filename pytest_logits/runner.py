@@ -15,6 +15,7 @@ from pytest_logits.finding import Passes, Result, Verdict, not_applicable
 from pytest_logits.guard import limited_threads, preserved_state
 from pytest_logits.limits import Limit, OutOfTime
 from pytest_logits.loss_subject import LossSubject
+from pytest_logits.model import Spec
 from pytest_logits.own_verdicts import own_verdict
 from pytest_logits.placing import full_precision
 from pytest_logits.raised import is_raised_by_hand, raised_at, said
@@ -30,11 +31,19 @@ class Run:
     error: BaseException | None = None
 
 
+def inapplicable(check: Check, spec: Spec | None) -> Verdict | None:
+    """The verdict on what the check has nothing to look at in, known without any of the user's code; else None."""
+    if check.needs is None or spec is None or getattr(spec, check.needs, None) is not None:
+        return None
+    return not_applicable(f"no {check.needs}= is registered")
+
+
 def run_check(
     check: Check,
     verdict_of: Callable[[], Verdict],
     passes: Callable[[], Passes],
     *,
+    spec: Spec | None = None,
     model: str,
     nodeid: str,
     root: Path,
@@ -47,6 +56,7 @@ def run_check(
         check: whose claim the result carries.
         verdict_of: gives the verdict.
         passes: the passes counted so far; what ``verdict_of`` adds is the check's.
+        spec: what is checked; where the check has nothing to look at in it, ``verdict_of`` is not asked.
         model: the model's name.
         nodeid: the item's id.
         root: locations are given relative to this folder.
@@ -58,13 +68,15 @@ def run_check(
     """
     spent, started = Passes(), time.perf_counter()
     error: BaseException | None = None
+    verdict = inapplicable(check, spec)
     try:
-        with preserved_state(), (limit or Limit()).of(check.name):
-            before = passes()
-            try:
-                verdict = verdict_of()
-            finally:
-                spent = passes() - before
+        if verdict is None:
+            with preserved_state(), (limit or Limit()).of(check.name):
+                before = passes()
+                try:
+                    verdict = verdict_of()
+                finally:
+                    spent = passes() - before
     except BaseException as raised:
         # The model's own mistakes come through here, sys.exit() among them; whoever asked shows their traceback.
         error, verdict = _error(raised)
@@ -104,6 +116,9 @@ def _error(raised: BaseException) -> tuple[BaseException, Verdict]:
 
 def decide(check: Check, subject: Subject | LossSubject) -> Verdict:
     """The check's verdict on the subject, computed with the threads that suit the model."""
+    known = inapplicable(check, subject.spec if isinstance(subject, Subject) else None)
+    if known is not None:
+        return known
     with limited_threads(subject.threads), full_precision(subject.device):
         try:
             if check.declared is not None and isinstance(subject, Subject):

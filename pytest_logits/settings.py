@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_logits.finding import Passes
 
@@ -109,7 +110,8 @@ class Settings:
     timeout: float = 0.0
 
 
+@lru_cache(maxsize=1024)
 def derive_seed(seed: int, *labels: str) -> int:
-    """A 63-bit seed for one purpose, the same in every process and whatever ran before."""
+    """A 63-bit seed for one purpose, the same in every process and whatever ran before. Many are asked for again."""
     digest = hashlib.blake2b("\0".join([str(seed), *labels]).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -11,7 +11,7 @@ from pytest_logits import check_registry
 from pytest_logits.causes import cause_names
 from pytest_logits.check_registry import Check, all_checks, check
 from pytest_logits.finding import Verdict, passed
-from pytest_logits.model import builtin_check_names
+from pytest_logits.model import ARGUMENTS, builtin_check_names
 
 NAMES = re.compile(r"[a-z]+(_[a-z]+)*")
 
@@ -52,6 +52,12 @@ def test_a_check_is_what_its_function_says():
 def test_the_summary_is_the_first_line_of_the_page():
     declare("own_check", doc="First line.\n\nMore.")
     assert declared("own_check").summary == "First line."
+
+
+def test_what_a_check_needs_is_an_argument_of_the_registration():
+    needed = {found.needs for found in all_checks()} - {None}
+    assert needed == {"predict", "batches", "equivalent_to"}
+    assert needed <= set(ARGUMENTS)
 
 
 @pytest.mark.parametrize("doc", [None, "", "  \n "])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 import shlex
 import signal
@@ -15,7 +16,7 @@ from pytest_logits.check_registry import Check
 from pytest_logits.finding import Location, Passes, Verdict, passed
 from pytest_logits.limits import Limit
 from pytest_logits.model import make_spec
-from pytest_logits.runner import Run, relative, reproduce, run_check
+from pytest_logits.runner import Run, decide, relative, reproduce, run_check
 from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.subject import Subject
 from tests.zoo import sound
@@ -98,6 +99,26 @@ def test_passes_that_cannot_be_counted_are_an_error():
         raise ZeroDivisionError("mine")
 
     assert run(lambda: passed("m"), passes=passes).result.verdict.measured == "ZeroDivisionError: mine"
+
+
+def unasked() -> Any:
+    raise AssertionError("the model is asked")
+
+
+def test_where_what_the_check_needs_is_not_registered_nothing_is_asked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runner, "preserved_state", unasked)
+    needing = dataclasses.replace(CHECK, needs="predict")
+    arguments: dict[str, Any] = {"num_classes": 2, "input_shape": (4,)}
+    spec = make_spec(unasked, file=Path("conftest.py"), line=1, arguments=arguments)
+    limit = Limit(1e-9)
+    made = run_check(
+        needing, unasked, unasked, spec=spec, model="net", nodeid="id", root=Path("/root"), rerun="", limit=limit
+    )
+    assert (made.result.outcome, made.result.verdict.measured) == ("not_applicable", "no predict= is registered")
+    assert made.result.passes == Passes()
+    assert decide(needing, Subject(spec, Settings())) == made.result.verdict
+    with_predict = dataclasses.replace(spec, predict=unasked)
+    assert runner.inapplicable(needing, with_predict) is None
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -32,7 +32,7 @@ NORMALISATIONS = (
 )
 
 
-@check(claim="the inputs of your batches are finite and of a size near 1", tags=("data",))
+@check(claim="the inputs of your batches are finite and of a size near 1", tags=("data",), needs="batches")
 def inputs_are_scaled(subject: Subject) -> Verdict:
     """The floating-point inputs of the first eight batches: finite, and of root mean square between 1/30 and 30.
 
@@ -43,8 +43,6 @@ def inputs_are_scaled(subject: Subject) -> Verdict:
 
     Causes: non_finite_values, unscaled_inputs (advice).
     """
-    if subject.spec.batches is None:
-        return not_applicable("no batches= is registered")
     sizes: list[float] = []
     odd: Any = None
     for number, (x, _) in enumerate(fed_batches(subject), 1):

@@ -19,7 +19,11 @@ from pytest_logits.target_faults import against, finding, out_of_range, refused,
 UNLIKELY = 1e-6
 
 
-@check(claim="the labels of your batches are what the loss takes, and lie in the declared classes", tags=("data",))
+@check(
+    claim="the labels of your batches are what the loss takes, and lie in the declared classes",
+    tags=("data",),
+    needs="batches",
+)
 def labels_fit_classes(subject: Subject) -> Verdict:
     """The targets of the first eight batches go into the loss with equal scores for every class.
 
@@ -29,8 +33,6 @@ def labels_fit_classes(subject: Subject) -> Verdict:
 
     Causes: wrong_target_dtype, labels_out_of_range, signed_targets, unnormalised_targets, broadcast_targets.
     """
-    if subject.spec.batches is None:
-        return not_applicable("no batches= is registered")
     if subject.has_single_column:
         return not_applicable("with one score per example no target fits cross entropy")
     model, kinds = evaluating(subject.fresh()), []

@@ -8,7 +8,7 @@ from pytest_logits.check_registry import check
 from pytest_logits.copies import SubjectError
 from pytest_logits.counterparts import Counterparts, Difference, counterparts
 from pytest_logits.equivalence import Reference, exact_reference
-from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
+from pytest_logits.finding import Verdict, inconclusive, passed
 from pytest_logits.lockstep import HEAD_DECAY, HEAD_STEP, Course, Parting
 from pytest_logits.model import RegistrationError
 from pytest_logits.model_registry import equivalent_of
@@ -16,7 +16,9 @@ from pytest_logits.subject import Subject
 
 
 @check(
-    claim="the model and the one named in equivalent_to= are one function of their parameters", tags=("loss", "exact")
+    claim="the model and the one named in equivalent_to= are one function of their parameters",
+    tags=("loss", "exact"),
+    needs="equivalent_to",
 )
 def models_are_equivalent(subject: Subject) -> Verdict:
     """With the parameters of one in the other, the two give the same outputs, losses and training runs, in float64.
@@ -32,8 +34,6 @@ def models_are_equivalent(subject: Subject) -> Verdict:
 
     Causes: detached_graph.
     """
-    if subject.spec.equivalent_to is None:
-        return not_applicable("no equivalent_to= is registered")
     try:
         spec = equivalent_of(subject.spec)
     except RegistrationError as error:

@@ -36,7 +36,7 @@ COLUMNS = 3
 ZOOMS = 5
 
 
-@check(claim="predict gives the class that the logits and the loss imply", tags=("outputs", "exact"))
+@check(claim="predict gives the class that the logits and the loss imply", tags=("outputs", "exact"), needs="predict")
 def predictions_match_logits(subject: Subject) -> Verdict:
     """``predict=`` agrees with argmax over the classes, or with a logit above 0, wherever the logits are confident.
 
@@ -46,8 +46,6 @@ def predictions_match_logits(subject: Subject) -> Verdict:
 
     Causes: prediction_disagrees_with_logits, model_left_in_wrong_mode.
     """
-    if subject.spec.predict is None:
-        return not_applicable("no predict= is registered")
     if subject.has_single_column:
         return not_applicable("with one score per example the loss implies no decision")
     if subject.nature.takes != "unknown":
