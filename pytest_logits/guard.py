@@ -55,11 +55,14 @@ def _put_back(read: list[tuple[Kept, Any]]) -> None:
 def limited_threads(count: int) -> Iterator[None]:
     """Compute with at most ``count`` threads inside the block."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(count, before)))
+    # To set them as they are takes longer than to ask for them.
+    if count < before:
+        torch.set_num_threads(max(1, count))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def random_states() -> dict[str, object]:

@@ -7,7 +7,7 @@ gives the floor of a loss behind it, and the map that undoes it, which gives the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,6 +57,8 @@ LOG_GAP = 0.1
 # A floor that hides less than this share of what there is to learn, from all-equal scores to the minimum, is no fault:
 # cosine logits of scale 4 hide .0005 of it at K = 2, tanh 18 %.
 MATERIAL = 0.05
+# The ends of so many scores are found in less time than it takes to ask for them twice.
+FEW_SCORES = 2**14
 
 
 def row_sum_tolerance(dtype: torch.dtype, width: int) -> float:
@@ -103,7 +105,25 @@ class Extent:
         mildly they may be so large that a softmax written by hand rounds its sums to a hundredth: exp(z - logsumexp(z))
         is off by |z| units in the last place.
         """
-        keep, coarse = scattered is not None, scattered is not None and scattered > MILD
+        rows = self._rows_of(logits, scattered)
+        if rows.numel():
+            self._measure(rows, coarse=scattered is not None and scattered > MILD)
+
+    def add_settings(self, settings: Iterable[tuple[float, Tensor]]) -> None:
+        """The same of several settings, each scattered so much. Few scores are measured at once, which is faster."""
+        mild, coarse = list[Tensor](), list[Tensor]()
+        for scattered, logits in settings:
+            rows = self._rows_of(logits, scattered)
+            if rows.numel():
+                (coarse if scattered > MILD else mild).append(rows)
+        for parts in (mild, coarse):
+            few = sum(rows.numel() for rows in parts) <= FEW_SCORES
+            for rows in [torch.cat(parts)] if parts and few else parts:
+                self._measure(rows, coarse=parts is coarse)
+
+    def _rows_of(self, logits: Tensor, scattered: float | None) -> Tensor:
+        """The finite rows (N, K); kept where they are those of a setting."""
+        keep = scattered is not None
         dtype, scores = logits.dtype, logits.detach().double()
         # A sum is finite only where all it is of is, and takes half the time.
         whole = math.isfinite(float(scores.sum())) or bool(scores.isfinite().all())
@@ -113,13 +133,11 @@ class Extent:
         self.width = scores.shape[1]
         self.tolerance = row_sum_tolerance(dtype, self.width)
         rows = scores if whole else self._finite_rows(scores, keep=keep)
-        if rows.numel() == 0:
-            return
-        if scattered is not None:
+        if scattered is not None and rows.numel():
             self._kept.append((scattered, rows))
-        if keep and whole:
-            self.samples.append(rows.flatten())
-        self._measure(rows, coarse=coarse)
+            if whole:
+                self.samples.append(rows.flatten())
+        return rows
 
     def settings(self, most: float) -> list[Tensor]:
         """The finite rows (N, K) of each setting that is scattered by ``most`` or less."""

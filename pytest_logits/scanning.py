@@ -11,8 +11,8 @@ from pytest_logits.regions import CLIPPED_SETTINGS, PILE_SCALES, Extent, confirm
 # How much the parameters are scattered, relative to their size, when outputs are looked at: none, mildly, and so
 # strongly that whatever can saturate does.
 SCATTER = (0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
-# Scores that are not confined have left [-1, 1] and have both signs from here on, in nearly every model.
-LEFT = 4.0
+# Scores that are not confined have left [-1, 1] and have both signs after so many settings, in nearly every model.
+FIRST = 3
 
 
 def scan_of(scores: Callable[[float, int, bool], Tensor]) -> Extent:
@@ -44,8 +44,8 @@ def scan_of(scores: Callable[[float, int, bool], Tensor]) -> Extent:
 def free_scan_of(scores: Callable[[float], Tensor]) -> Extent | None:
     """Where they lie if they are not confined, which a copy that is used again shows too; None where they may be."""
     extent = Extent()
-    for amount in SCATTER:
-        extent.add(scores(amount), scattered=amount)
-        if amount >= LEFT and (extent.low >= 0 or extent.high <= 0 or extent.holds("symmetric")):
+    for amounts in (SCATTER[:FIRST], SCATTER[FIRST:]):
+        extent.add_settings((amount, scores(amount)) for amount in amounts)
+        if extent.low >= 0 or extent.high <= 0 or extent.holds("symmetric"):
             return None
     return extent if extent.rows > extent.dropped and confirmed_region(extent) == "free" else None

@@ -368,3 +368,18 @@ def test_scores_that_overflow_are_confined_to_nothing():
         scores[0, 0] = math.inf
         extent.add(scores, scattered=0.0)
     assert confirmed_region(extent) == "free"
+
+
+@pytest.mark.parametrize("shape", [(16, 3), (16, 3, 500)], ids=["few", "many"])
+@pytest.mark.parametrize("bend", [lambda z: z, lambda z: z.softmax(dim=1), lambda z: z.exp()], ids=["", "sum", "inf"])
+def test_settings_that_are_added_at_once_are_measured_as_one_by_one(
+    bend: Callable[[Tensor], Tensor], shape: tuple[int, ...]
+):
+    rng = torch.Generator().manual_seed(0)
+    settings = [(amount, bend((0.1 + amount) * torch.randn(shape, generator=rng))) for amount in (0.0, 1.0, 4.0, 16.0)]
+    together, one_by_one = Extent(), Extent()
+    together.add_settings(settings)
+    for amount, scores in settings:
+        one_by_one.add(scores, scattered=amount)
+    assert repr(together) == repr(one_by_one)
+    assert len(together.samples) == len(one_by_one.samples) == len(settings)

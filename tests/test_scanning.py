@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pytest_logits.guard import preserved_state
 from pytest_logits.model import make_spec
 from pytest_logits.regions import CLIPPED_SETTINGS
-from pytest_logits.scanning import LEFT, SCATTER, free_scan_of, scan_of
+from pytest_logits.scanning import FIRST, SCATTER, free_scan_of, scan_of
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
 from tests.zoo import sound
@@ -46,7 +46,7 @@ def test_free_scores_are_free_in_one_copy_too():
 def test_confined_scores_are_left_to_fresh_copies_early(bend: Callable[[Tensor], Tensor]):
     asked, scores = scores_of(bend)
     assert free_scan_of(scores) is None
-    assert asked == [amount for amount in SCATTER if amount <= LEFT]
+    assert asked == list(SCATTER[:FIRST])
 
 
 @pytest.mark.parametrize("bend", [lambda z: z * torch.nan, lambda z: 20 * torch.tanh(z)], ids=["nan", "bounded"])
