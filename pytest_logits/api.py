@@ -180,6 +180,8 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
             root=root,
             rerun=f"{function}(..., select=[{check.name!r}], seed={seed}, profile={profile!r}{place})",
         )
-        expected = OF_EXPECTED if check.name in spec.expected_failures else {}
-        results.append(replace(run.result, outcome=expected.get(run.result.outcome, run.result.outcome)))
+        result = run.result
+        if check.name in spec.expected_failures:
+            result = replace(result, outcome=OF_EXPECTED.get(result.outcome, result.outcome))
+        results.append(result)
     return Report(tuple(results))

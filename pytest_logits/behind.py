@@ -8,6 +8,8 @@ from torch import Tensor
 # Where classes have nothing to do with each other, one in 2^16 pairs keeps its order in so many rows; of scores that
 # are saturated at two values, where half of the rows are ties, one in 2^8.
 FEW_ROWS = 16
+# So many pairs of scores are held against each other in less time than it takes to sort out the classes first.
+FEW_SCORES = 2**17
 
 
 def winners(scores: Tensor) -> set[int]:
@@ -27,6 +29,11 @@ def classes_behind(scores: Tensor) -> dict[int, int]:
     if not others:
         return {}
     columns = scores.T.contiguous()
+    if len(others) * columns.numel() <= FEW_SCORES:
+        # Every class is at least as high as itself.
+        ahead = (columns[others].unsqueeze(1) <= columns).all(dim=2).sum(dim=1)
+        if not bool((ahead > 1).any()):
+            return {}
     # Saturated scores have thousands of classes that are 0 in every row.
     alike = columns.unique(dim=0, return_inverse=True)[1].tolist()
     rows, few = _highest_ranks(scores), columns[:, :: max(1, len(scores) // FEW_ROWS)].contiguous()

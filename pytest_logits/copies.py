@@ -241,9 +241,14 @@ class Copies(ABC):
         return self._facts.dtype
 
     @property
+    def is_small(self) -> bool:
+        """Whether its weights take a few megabytes at most."""
+        return self._facts.size < SMALL_MODEL
+
+    @property
     def threads(self) -> int:
         """One for a small model, whose operations are too short to share; else what torch is set to, or less."""
-        if self._facts.size < SMALL_MODEL:
+        if self.is_small:
             return 1
         return min(torch.get_num_threads(), self.settings.threads or torch.get_num_threads())
 

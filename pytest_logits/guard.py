@@ -6,7 +6,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -51,18 +51,20 @@ def _put_back(read: list[tuple[Kept, Any]]) -> None:
         raise raised
 
 
-@contextmanager
-def limited_threads(count: int) -> Iterator[None]:
+def limited_threads(count: int) -> AbstractContextManager[None]:
     """Compute with at most ``count`` threads inside the block."""
-    before = torch.get_num_threads()
     # To set them as they are takes longer than to ask for them.
-    if count < before:
-        torch.set_num_threads(max(1, count))
+    return nullcontext() if count >= torch.get_num_threads() else _threads(max(1, count))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 def random_states() -> dict[str, object]:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -44,16 +44,16 @@ class Limit:
         self.seconds = seconds
         self._exceeded: list[str] = []
 
-    @contextmanager
-    def of(self, check: str) -> Iterator[None]:
+    def of(self, check: str) -> AbstractContextManager[None]:
         """The time of one check.
 
         Raises:
             OutOfTime: the block has not finished, or is not begun as two checks of this model have not.
         """
-        if not self.seconds:
-            yield
-            return
+        return self._of(check) if self.seconds else nullcontext()
+
+    @contextmanager
+    def _of(self, check: str) -> Iterator[None]:
         if len(self._exceeded) >= MOST_EXCEEDED:
             raise OutOfTime("not run", f", as {' and '.join(self._exceeded)}")
         seconds = self.seconds * LATER if self._exceeded else self.seconds

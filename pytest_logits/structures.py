@@ -51,6 +51,8 @@ def copied(inputs: Any) -> Any:
 
 def handed(model: Callable[..., Any], inputs: Any) -> Any:
     """The model's output for the very tensors of a batch: a mapping is passed as keywords, a tuple by position."""
+    if isinstance(inputs, Tensor):
+        return model(inputs)
     if isinstance(inputs, Mapping):
         return model(**inputs)
     if isinstance(inputs, tuple):
@@ -77,12 +79,13 @@ def mapped(held: Any, change: Callable[[Tensor], Tensor], *, but: Collection[str
     dict.
     """
 
+    if isinstance(held, Tensor):
+        return change(held)
+
     def made_of(name: Any, part: Any) -> Any:
         stays = isinstance(name, str) and any(word in name.lower() for word in but)
         return part if stays else mapped(part, change, but=but)
 
-    if isinstance(held, Tensor):
-        return change(held)
     if isinstance(held, Mapping):
         made = {key: made_of(key, value) for key, value in held.items()}
         try:

@@ -318,8 +318,9 @@ class Subject(Feeding):
         return self._reused
 
     def to_train(self) -> nn.Module:
-        """A fresh copy. Beside it, its gradients and its optimizer's state there is room for one copy more, not two."""
-        self.forget_reused()
+        """A fresh copy. Beside a large one, its gradients and its optimizer's state one copy more has room, not two."""
+        if not self.is_small:
+            self.forget_reused()
         model = self.fresh()
         self.forget_spare()
         return model

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pytest_logits.copies import SubjectError
+from pytest_logits import copies
+from pytest_logits.copies import SMALL_MODEL, SubjectError
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Passes, Verdict, passed
 from pytest_logits.guard import preserved_state
@@ -575,8 +576,12 @@ def test_the_copy_that_is_used_again_is_given_back():
     assert subject.reused is not first
 
 
-def test_it_is_given_back_before_a_copy_is_trained():
+@pytest.mark.parametrize(("smallest", "kept"), [(0, False), (SMALL_MODEL, True)], ids=["large", "small"])
+def test_it_is_given_back_before_a_copy_of_a_large_model_is_trained(
+    smallest: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(copies, "SMALL_MODEL", smallest)
     subject = subject_of(sound.MLP(3))
     first = subject.reused
     assert same(subject.to_train(), subject.fresh())
-    assert subject.reused is not first
+    assert (subject.reused is first) == kept

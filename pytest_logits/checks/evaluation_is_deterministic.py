@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_logits.check_registry import check
-from pytest_logits.checks.examples_are_independent import tolerance
+from pytest_logits.checks.examples_are_independent import gap_between, tolerance
 from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, passed
@@ -47,11 +47,11 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     for model, first, second in _evaluations(subject, inputs):  # noqa: B007 (the model is looked at below)
         if torch.equal(first, second):
             continue
-        gap, allowed = _gap(first, second)
+        gap, allowed = gap_between(first, second)
         if gap > allowed:
             break
     else:
-        gap, allowed = _gap(first, second)
+        gap, allowed = gap_between(first, second)
         return _writes(subject, model, inputs) or passed(
             f"all evaluations differ by {gap:.2g}, {allowed:.2g} is allowed", evidence={"gap": gap}
         )
@@ -79,12 +79,6 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
         },
         evidence={"gap": gap, "tolerance": allowed, "modules_in_train_mode": kept_on},
     )
-
-
-def _gap(first: Tensor, second: Tensor) -> tuple[float, float]:
-    """How far the logits of two evaluations are apart, and how far they may be."""
-    largest = float(torch.maximum(first.abs().max(), second.abs().max()))
-    return float((first - second).abs().max()), tolerance(first.dtype, largest)
 
 
 def _evaluations(subject: Subject, inputs: Any) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
