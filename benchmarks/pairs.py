@@ -93,10 +93,22 @@ def process(
         RuntimeError: it ends with another status.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told(command, folder=folder, environment=environment, ends_with=ends_with)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def told(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], ends_with: Sequence[int] = (0,)
+) -> str:
+    """What a whole process prints.
+
+    Raises:
+        RuntimeError: it ends with another status.
+    """
     done = subprocess.run(
         command, cwd=folder, env=kept_bytecode(environment), capture_output=True, text=True, check=False
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in ends_with:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return done.stdout

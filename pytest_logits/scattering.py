@@ -36,9 +36,8 @@ def add_noise(parameter: Tensor, deviation: float, rng: Generator, *, start: Ten
     and the noise, whatever it was.
     """
     if parameter.numel() <= BLOCK or not parameter.is_contiguous() or parameter[0].numel() % BLOCK == 0:
-        if start is not None:
-            parameter.copy_(start)
-        parameter.add_((randn(parameter.shape, generator=rng) * deviation).to(parameter))
+        noise = randn(parameter.shape, generator=rng).mul_(deviation).to(parameter)
+        torch.add(parameter if start is None else start, noise, out=parameter)
         return
     block = (randn(BLOCK, generator=rng) * deviation).to(parameter)
     values, before = parameter.view(-1), (parameter if start is None else start).view(-1)

@@ -7,7 +7,7 @@ same thing are mixed; those are read by torch's own inner functions where they e
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -46,24 +46,30 @@ PRECISIONS = (
 )
 
 
-def _switch(names: tuple[str, str]) -> Any:
-    get = getattr(torch._C, names[0], None)
-    if get is None or not hasattr(torch._C, names[1]):
-        return None
+def _of_this_torch(names: Iterable[tuple[str, str]]) -> Iterator[tuple[Callable[[], Any], Callable[[Any], object]]]:
+    for get, put in names:
+        if hasattr(torch._C, get) and hasattr(torch._C, put):
+            yield getattr(torch._C, get), getattr(torch._C, put)
+
+
+_FOUND = tuple(_of_this_torch(SWITCHES.values()))
+
+
+def _switch(get: Callable[[], Any]) -> Any:
     try:
         return get()
     except RuntimeError:
         return None
 
 
-def _switches() -> dict[str, Any]:
-    return {name: _switch(names) for name, names in SWITCHES.items()}
+def _switches() -> list[Any]:
+    return [_switch(get) for get, _ in _FOUND]
 
 
-def _restore_switches(before: dict[str, Any]) -> None:
-    for name, value in before.items():
-        if value is not None and _switch(SWITCHES[name]) != value:
-            getattr(torch._C, SWITCHES[name][1])(value)
+def _restore_switches(before: list[Any]) -> None:
+    for (get, put), value in zip(_FOUND, before, strict=True):
+        if value is not None and _switch(get) != value:
+            put(value)
 
 
 def _precisions() -> list[str]:
@@ -72,6 +78,8 @@ def _precisions() -> list[str]:
 
 
 def _restore_precisions(before: list[str]) -> None:
+    if _precisions() == before:
+        return
     # One that is set for all is read for each: what is put back is so in the end, whichever was set.
     for of, value in zip(PRECISIONS, before, strict=False):
         if torch._C._get_fp32_precision_getter(*of) != value:
