@@ -31,8 +31,8 @@ def classes_behind(scores: Tensor) -> dict[int, int]:
     columns = scores.T.contiguous()
     if len(others) * columns.numel() <= FEW_SCORES:
         # Every class is at least as high as itself.
-        ahead = (columns[others].unsqueeze(1) <= columns).all(dim=2).sum(dim=1)
-        if not bool((ahead > 1).any()):
+        never_lower = (columns[others].unsqueeze(1) <= columns).all(dim=2).sum(dim=1)
+        if not bool((never_lower > 1).any()):
             return {}
     # Saturated scores have thousands of classes that are 0 in every row.
     alike = columns.unique(dim=0, return_inverse=True)[1].tolist()
