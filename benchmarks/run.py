@@ -35,7 +35,9 @@ runs are of the clock. What is counted in passes, and held by tests, is in [expl
 """
 # What a part says beside its figures.
 WORDS = {
-    "Overhead": "*Own passes* is a run divided by the time that it spends in its own forward passes, backward passes\n"
+    "Overhead": "Models whose checks are quick are measured in six processes, which keep the memory that torch frees:\n"
+    "how much goes back to the system, and comes back page by page, differs from one process to the next.\n\n"
+    "*Own passes* is a run divided by the time that it spends in its own forward passes, backward passes\n"
     "and optimizer steps. Both are of the same seconds, so a machine whose pace changes from run to run changes it\n"
     "least. What a pass takes longer for the work between the passes counts in *bare loop* only.\n",
     "Parallel": "Start-up is longer with `-n 2`: the controller imports torch with the user's conftest.py before it\n"
