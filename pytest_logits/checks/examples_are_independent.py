@@ -24,8 +24,10 @@ def examples_are_independent(subject: Subject) -> Verdict:
 
     The batch keeps its size and the example its place, so that the same kernels run. Allowed is the square root
     of the dtype's resolution times the largest logit, 3.5e-4 of it in float32: the loss of half the digits. Asked as
-    initialised and with scattered parameters, since a last layer of zeros hides everything. Layers that torch quantises
-    dynamically take their scale from the whole batch; that is how they are meant, so of them it is advice.
+    initialised and with scattered parameters, since a last layer of zeros hides everything. Where the logits differ,
+    both batches are evaluated again, twice or more: only a difference between evaluations that repeat themselves
+    counts. Layers that torch quantises dynamically take their scale from the whole batch; that is how they are meant,
+    so of them it is advice.
 
     Causes: examples_leak_across_batch, softmax_over_wrong_dim.
     """
