@@ -38,6 +38,7 @@ BEHIND = (8.0, 4.0, 2.0, 1.0)
 # What depends on which class is predicted changes where two classes nearly tie, and few drawn rows are there: a margin
 # m taken off the predicted class in place of the true one is cheaper after an exchange only where it leads by less.
 NEAR = (1 / 4, 1 / 2)
+LABELS = (0, 1)
 
 
 @check(
@@ -94,20 +95,20 @@ def _judge(loss: LossSubject) -> Verdict:
     screened = screen(loss, count=examples, seed=seed, magnitude=LARGEST_SCORE, max_rows=1, dtype=loss.wide)
     if screened is not None:
         examples = len(screened)
+    rows = examples + len(NEAR) * len(LABELS)
     found = _cheaper(loss, copies, loss.nature.link, examples, screened)
     if found is not None and loss.may_take_probabilities:
         found = _cheaper(loss, copies, _probabilities(loss), examples, screened)
         if found is None:
             return passed(
                 f"on probabilities, which {loss.loss_name} may take, exchanging that of the true class with a lower "
-                f"one never lowers it, on {examples} drawn rows",
+                f"one never lowers it, on {rows} rows",
                 evidence={"examples": examples, "taken": "probabilities"},
             )
     if found is not None:
         return _finding(loss, found, copies)
     return _while_rising(loss, copies) or passed(
-        f"exchanging the score of the true class with a lower one never lowers {loss.loss_name}, on {examples} "
-        "drawn rows",
+        f"exchanging the score of the true class with a lower one never lowers {loss.loss_name}, on {rows} rows",
         evidence={"examples": examples},
     )
 
@@ -126,7 +127,7 @@ def _cheaper(
     )
     if found is not None:
         return _exchange(loss, *found, copies, link)
-    near = (_exchange(loss, *_one_sided(loss, label, margin), copies, link) for margin in NEAR for label in (0, 1))
+    near = (_exchange(loss, *_one_sided(loss, label, margin), copies, link) for margin in NEAR for label in LABELS)
     return next((numbers for numbers in near if numbers is not None), None)
 
 
@@ -138,7 +139,7 @@ def _while_rising(loss: LossSubject, copies: int) -> Verdict | None:
     """A finding where a true score behind the others costs more as it rises, or is pushed back by the gradient."""
     if known_nature(loss.loss_object) is not None or loss.may_take_probabilities:
         return None
-    for label in (0, 1):
+    for label in LABELS:
         rows = [_one_sided(loss, label, -margin) for margin in BEHIND]
         values = [_value(loss, *row, copies) for row in rows]
         pushes = [_push(loss, *row, copies) for row in rows]
@@ -184,7 +185,7 @@ def _says_something(loss: LossSubject, copies: int) -> bool:
     """Whether the loss of rows that are alike is finite and depends on their scores."""
     values = []
     for margin in (1.0, -1.0, 3.0):
-        for label in (0, 1):
+        for label in LABELS:
             scores, labels = _one_sided(loss, label, margin)
             value = _value(loss, scores, labels, copies)
             if value is None or not math.isfinite(value):
@@ -320,7 +321,7 @@ def _verdict(loss: LossSubject, said: str, expected: str, row: tuple[Tensor, Ten
 
 def _turned_round(loss: LossSubject, copies: int) -> bool:
     """Whether both labels cost more with the true class in front, at every margin, and more than with equal scores."""
-    for label in (0, 1):
+    for label in LABELS:
         level, ahead = (_value(loss, *_one_sided(loss, label, margin), copies) for margin in (0.0, MARGINS[-1]))
         if level is None or ahead is None or ahead < level:
             return False
