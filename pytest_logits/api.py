@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_logits.check_registry import all_checks
 from pytest_logits.finding import Outcome, Result
+from pytest_logits.guard import Reading
 from pytest_logits.model import (
     LossSpec,
     RegistrationError,
@@ -166,7 +167,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
     subject = Subjects(settings).of(spec)
     kind, seed, profile = "loss" if isinstance(spec, LossSpec) else "model", settings.seed, settings.profile.name
     place = "" if settings.device == DEFAULT_DEVICE else f", device={settings.device!r}"
-    results, root = [], Path.cwd()
+    results, root, reading = [], Path.cwd(), Reading()
     for check in checks:
         if kind not in check.subjects:
             continue
@@ -175,6 +176,7 @@ def _report(spec: Spec, settings: Settings, function: str, *, select: Iterable[s
             lambda check=check: decide(check, subject),  # type: ignore[misc]
             lambda: subject.passes,
             spec=spec,
+            reading=reading,
             model=subject.name,
             nodeid=f"{subject.name}::{check.name}",
             root=root,

@@ -18,22 +18,37 @@ from pytest_logits.python_state import Kept
 KEPT = (python_state.WARNINGS, *torch_state.KEPT, *python_state.KEPT)
 
 
-@contextmanager
-def preserved_state() -> Iterator[None]:
+class Reading:
+    """What the process is like now, to be put back after each of several blocks, between which nothing else may run.
+
+    To read all takes as long as most of what a check does that reads what others have found out.
+    """
+
+    def __init__(self) -> None:
+        self._values = [(part, part.read() if part.lasts else None) for part in KEPT]
+
+    @contextmanager
+    def preserved(self) -> Iterator[None]:
+        """See :func:`preserved_state`."""
+        read: list[tuple[Kept, Any]] = []
+        try:
+            for part, value in self._values:
+                # None also stands for a module that was not imported then.
+                read.append((part, part.read() if value is None else value))
+            warnings.simplefilter("ignore")
+            with torch.enable_grad():
+                yield
+        finally:
+            _put_back(read)
+
+
+def preserved_state() -> AbstractContextManager[None]:
     """Put back, however the block ends, every part of ``KEPT``. Inside, gradients are on.
 
     Not kept are code that is patched, what is imported, what threads and processes do that still run, and resources
     such as open files.
     """
-    read: list[tuple[Kept, Any]] = []
-    try:
-        for part in KEPT:
-            read.append((part, part.read()))
-        warnings.simplefilter("ignore")
-        with torch.enable_grad():
-            yield
-    finally:
-        _put_back(read)
+    return Reading().preserved()
 
 
 def _put_back(read: list[tuple[Kept, Any]]) -> None:

@@ -25,6 +25,8 @@ class Kept(NamedTuple):
     name: str
     read: Callable[[], Any]
     restore: Callable[[Any], object]
+    # Whether what was read can be put back more than once, and later.
+    lasts: bool = True
 
 
 def _attributes(owner: Any, *names: str) -> tuple[Callable[[], Any], Callable[[Any], object]]:
@@ -272,7 +274,7 @@ KEPT = (
     ),
     Kept("signal handlers", _handlers, _restore_handlers),
     Kept("blocked signals", _blocked, _restore_blocked),
-    Kept("alarm", _alarm, _restore_alarm),
+    Kept("alarm", _alarm, _restore_alarm, lasts=False),
     Kept("root logger: handlers, filters", *_lists(logging.root, "handlers", "filters")),
     Kept(
         "root logger: level; logging.disable",
@@ -286,4 +288,9 @@ KEPT = (
     Kept("folder of temporary files", *_attributes(tempfile, "tempdir")),
 )
 # Apart, to be put back last: what puts back another may warn.
-WARNINGS = Kept("warning filters and what shows warnings", _warnings, lambda caught: caught.__exit__(None, None, None))
+WARNINGS = Kept(
+    "warning filters and what shows warnings",
+    _warnings,
+    lambda caught: caught.__exit__(None, None, None),
+    lasts=False,
+)

@@ -12,7 +12,7 @@ from pytest_logits.causes import cause
 from pytest_logits.check_registry import Check
 from pytest_logits.copies import DoesNotApply
 from pytest_logits.finding import Passes, Result, Verdict, not_applicable
-from pytest_logits.guard import limited_threads, preserved_state
+from pytest_logits.guard import Reading, limited_threads
 from pytest_logits.limits import Limit, OutOfTime
 from pytest_logits.loss_subject import LossSubject
 from pytest_logits.model import Spec
@@ -44,6 +44,7 @@ def run_check(
     passes: Callable[[], Passes],
     *,
     spec: Spec | None = None,
+    reading: Reading | None = None,
     model: str,
     nodeid: str,
     root: Path,
@@ -56,6 +57,7 @@ def run_check(
         check: whose claim the result carries.
         verdict_of: gives the verdict.
         passes: the passes counted so far; what ``verdict_of`` adds is the check's.
+        reading: what the process was like, where nothing but checks has run since; it is read again without.
         spec: what is checked; where the check has nothing to look at in it, ``verdict_of`` is not asked.
         model: the model's name.
         nodeid: the item's id.
@@ -71,7 +73,7 @@ def run_check(
     verdict = inapplicable(check, spec)
     try:
         if verdict is None:
-            with preserved_state(), (limit or Limit()).of(check.name):
+            with (reading or Reading()).preserved(), (limit or Limit()).of(check.name):
                 before = passes()
                 try:
                     verdict = verdict_of()

@@ -226,7 +226,7 @@ def _setting(name: str, read: Callable[[], Any], put: Callable[[Any], object]) -
 
 # What is read first is put back last: what leaves inference mode knows the grad mode that was under it.
 KEPT = (
-    Kept("grad mode, inference mode", _inference, lambda mode: mode.__exit__(None, None, None)),
+    Kept("grad mode, inference mode", _inference, lambda mode: mode.__exit__(None, None, None), lasts=False),
     Kept("random states of torch, CPU and CUDA", _random, _restore_random),
     _setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
     _setting("threads", torch.get_num_threads, torch.set_num_threads),

@@ -26,8 +26,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytest_logits import guard
-from pytest_logits.guard import KEPT, limited_threads, preserved_state, seed_everything
+from pytest_logits.guard import KEPT, Reading, limited_threads, preserved_state, seed_everything
 from pytest_logits.limits import Limit, OutOfTime
+from pytest_logits.python_state import Kept
 from tests.hostile.state import changes, snapshot
 
 
@@ -188,6 +189,36 @@ def test_a_part_is_restored(name: str):
     with preserved_state():
         DISTURBANCES[name]()
     assert changes(before, snapshot()) == {}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_that_was_read_once_is_restored_after_each_block(name: str):
+    before, reading = snapshot(), Reading()
+    for _ in range(2):
+        with reading.preserved():
+            DISTURBANCES[name]()
+        assert changes(before, snapshot()) == {}
+
+
+def test_everything_that_was_read_once_is_restored_after_each_block():
+    before, reading = snapshot(), Reading()
+    for _ in range(2):
+        with reading.preserved():
+            disturb()
+        assert changes(before, snapshot()) == {}
+
+
+def test_what_there_was_nothing_of_is_read_again(monkeypatch: pytest.MonkeyPatch):
+    """A model may import numpy: what the next check makes of it is undone."""
+    found: list[str | None] = [None, "imported", "changed"]
+    restored: list[str | None] = []
+    late = Kept("late", lambda: found.pop(0), restored.append)
+    monkeypatch.setattr(guard, "KEPT", (*KEPT, late))
+    reading = Reading()
+    for _ in range(2):
+        with reading.preserved():
+            pass
+    assert restored == ["imported", "changed"]
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -106,7 +106,7 @@ def unasked() -> Any:
 
 
 def test_where_what_the_check_needs_is_not_registered_nothing_is_asked(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(runner, "preserved_state", unasked)
+    monkeypatch.setattr(runner, "Reading", unasked)
     needing = dataclasses.replace(CHECK, needs="predict")
     arguments: dict[str, Any] = {"num_classes": 2, "input_shape": (4,)}
     spec = make_spec(unasked, file=Path("conftest.py"), line=1, arguments=arguments)
