@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_logits.allowances import apart
+from pytest_logits.loss_screen import is_plain
 from pytest_logits.loss_subject import LossSubject
 
 ROWS = 6
@@ -130,6 +131,8 @@ class Probes:
         loss = self.loss
         if len(loss.trailing) == 0 or loss.trailing[0] < 2 or callable(loss.encoding):
             return None
+        if is_plain(loss):
+            return True
         answers = []
         for scores, labels, value in self.pairs():
             turned = labels.flip(1) if loss.multilabel else loss.num_classes - 1 - labels

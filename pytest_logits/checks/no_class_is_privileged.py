@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_logits.averages import average_of_others
-from pytest_logits.behind import classes_behind, told_by_enough, winners
+from pytest_logits.behind import below, never_above, told_by_enough, winners
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
@@ -122,8 +123,10 @@ def _looked_at(subject: Subject) -> _Found:
         settings, inputs = subject.scan.settings(BENT), _inputs(subject)
         # The scan has looked at variant 0.
         variants = list(range(1, _further(subject) + 1))
+        found: dict[int, int | None] | None = None
         while True:
-            if _are_clear(settings):
+            found = _never_above(settings, found)
+            if found is not None and not below(found) and average_of_others(settings) is None:
                 return _Found(settings, {}, None)
             if not variants:
                 break
@@ -133,14 +136,14 @@ def _looked_at(subject: Subject) -> _Found:
     return _found(subject)
 
 
-def _are_clear(settings: list[Tensor]) -> bool:
-    """Whether no class is behind another, nor an average of others: every class wins, or these have been looked for."""
+def _never_above(settings: list[Tensor], among: Collection[int] | None) -> dict[int, int | None] | None:
+    """See :func:`never_above`; None where too little has been looked at to say."""
     if not any(map(len, settings)):
-        return False
+        return None
     scores = torch.cat(settings)
     if len(winners(scores)) == scores.shape[1]:
-        return True
-    return len(settings) >= SETTINGS and not classes_behind(scores) and average_of_others(settings) is None
+        return {}
+    return never_above(scores, among) if len(settings) >= SETTINGS else None
 
 
 def _found(subject: Subject) -> _Found:
@@ -148,11 +151,13 @@ def _found(subject: Subject) -> _Found:
     inputs, settings = _inputs(subject), list[Tensor]()
     certain = math.ceil(CERTAIN + 2 * math.log2(subject.sample_logits.shape[1]))
     most = max(certain, MOST_PASSES - _further(subject))
+    found: dict[int, int | None] | None = None
     while True:
         variants = range(len(settings), min(len(settings) + STEP, most) if settings else SETTINGS)
         settings += [_scores(subject, subject.scattered, variant, inputs) for variant in variants]
         any_rows = any(map(len, settings))
-        behind = classes_behind(torch.cat(settings)) if any_rows else {}
+        found = never_above(torch.cat(settings), found) if any_rows else None
+        behind = below(found or {})
         told = told_by_enough(settings, behind, certain)
         if (any_rows and len(told) == len(behind)) or len(settings) == most:
             return _Found(settings, told, average_of_others(settings) if any_rows else None)
