@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pytest_logits import behind
-from pytest_logits.behind import classes_behind, told_by_enough
+from pytest_logits.behind import classes_behind, never_above, told_by_enough
 
 
 def one_by_one(scores: Tensor) -> dict[int, int]:
@@ -24,7 +24,11 @@ def one_by_one(scores: Tensor) -> dict[int, int]:
 @pytest.mark.parametrize("rows", [1, 5, 8, 40])
 @pytest.mark.parametrize("values", [2, 3, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_they_are_those_that_every_pair_shows(rows: int, values: int, dtype: torch.dtype):
+@pytest.mark.parametrize("few", [0, behind.FEW_CLASSES], ids=["many", "few"])
+def test_they_are_those_that_every_pair_shows(
+    rows: int, values: int, dtype: torch.dtype, few: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(behind, "FEW_CLASSES", few)
     for seed in range(10):
         rng = torch.Generator().manual_seed(seed)
         scores = torch.randint(0, values, (rows, 12), generator=rng).to(dtype)
@@ -65,3 +69,29 @@ def test_a_class_is_told_by_the_settings_with_a_row_in_which_it_is_below():
     assert told_by_enough(settings, {0: 1, 2: 1}, 1) == {0: 1, 2: 1}
     assert told_by_enough(settings, {0: 1, 2: 1}, 2) == {0: 1}
     assert told_by_enough(settings, {}, 0) == {}
+
+
+def drawn(rows: int, classes: int, seed: int) -> Tensor:
+    """Scores of which some tie, the first below the second in every row."""
+    scores = torch.randn(rows, classes, generator=torch.Generator().manual_seed(seed)).round(decimals=seed % 3)
+    scores[:, 0] = scores[:, 1] - 1
+    return scores
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("classes", [3, 40, 300])
+def test_what_was_found_in_some_rows_is_all_that_is_asked_in_more(classes: int, seed: int):
+    """Also a class that was tied with another in the first, and is below it in the others."""
+    first, more = drawn(4, classes, seed), drawn(4, classes, seed + 3)
+    both = torch.cat([first, more])
+    assert never_above(both, never_above(first)) == never_above(both)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_classes_are_found_as_many_are(seed: int, monkeypatch: pytest.MonkeyPatch):
+    scores = drawn(4, 60, seed)
+    found = never_above(scores)
+    assert found[0] is not None
+    monkeypatch.setattr(behind, "FEW_CLASSES", 0)
+    monkeypatch.setattr(behind, "FEW_SCORES", 2**9)
+    assert never_above(scores) == found
