@@ -23,16 +23,8 @@ def winners(scores: Tensor) -> set[int]:
     return set(scores.argmax(dim=1)[best > second].tolist())
 
 
-def classes_behind(scores: Tensor) -> dict[int, int]:
-    """Classes that win in no row, each with the one that it is below most often of those whose score is never lower.
-
-    A class that is tied with another in all rows is behind none. Of rows (N, K) without NaN.
-    """
-    return below(never_above(scores))
-
-
 def below(found: Mapping[int, int | None]) -> dict[int, int]:
-    """Those of :func:`never_above` that are below the other somewhere."""
+    """Those of :func:`never_above` that are below the other somewhere: one that is tied in all rows is behind none."""
     return {c: d for c, d in found.items() if d is not None}
 
 

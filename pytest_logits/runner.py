@@ -57,8 +57,8 @@ def run_check(
         check: whose claim the result carries.
         verdict_of: gives the verdict.
         passes: the passes counted so far; what ``verdict_of`` adds is the check's.
-        reading: what the process was like, where nothing but checks has run since; it is read again without.
         spec: what is checked; where the check has nothing to look at in it, ``verdict_of`` is not asked.
+        reading: what the process was like, where nothing but checks has run since; it is read again without.
         model: the model's name.
         nodeid: the item's id.
         root: locations are given relative to this folder.

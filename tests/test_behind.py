@@ -5,7 +5,11 @@ import torch
 from torch import Tensor
 
 from pytest_logits import behind
-from pytest_logits.behind import classes_behind, never_above, told_by_enough
+from pytest_logits.behind import below, never_above, told_by_enough
+
+
+def classes_behind(scores: Tensor) -> dict[int, int]:
+    return below(never_above(scores))
 
 
 def one_by_one(scores: Tensor) -> dict[int, int]:
@@ -15,9 +19,9 @@ def one_by_one(scores: Tensor) -> dict[int, int]:
         if any(bool((row[c] > row[[d for d in range(len(row)) if d != c]]).all()) for row in scores):
             continue
         never_lower = [d for d in range(scores.shape[1]) if bool((scores[:, c] <= scores[:, d]).all())]
-        below = {d: int((scores[:, c] < scores[:, d]).sum()) for d in never_lower}
-        if max(below.values()):
-            found[c] = max(below, key=lambda d: (below[d], -d))
+        rows = {d: int((scores[:, c] < scores[:, d]).sum()) for d in never_lower}
+        if max(rows.values()):
+            found[c] = max(rows, key=lambda d: (rows[d], -d))
     return found
 
 
