@@ -41,6 +41,43 @@ def average_of_others(settings: list[Tensor]) -> int | None:
     return next((c for c in candidates if _is_average(settings, c, [k for k in moving if k != c])), None)
 
 
+def may_be_average(settings: list[Tensor]) -> bool:
+    """Whether :func:`average_of_others` finds a class in these settings, or might find one in these and more.
+
+    Weights that hold in more settings hold in these. So where even those that fit these best are too far off there are
+    none, and few settings show it.
+    """
+    if len(settings) >= 2 * HELD_OUT_SETTINGS:
+        return average_of_others(settings) is not None
+    scores = torch.cat(settings).double()
+    classes = scores.shape[1]
+    if classes < 3:
+        return False
+    if len(scores) == 0 or bool((scores == scores[0]).all(dim=0).any()):
+        return True
+    done = set(scores.argmax(dim=1).tolist()) | _lowest(scores)
+    return any(_may_hold(_clear(scores, c, _all_but(c, classes))) for c in range(classes) if c not in done)
+
+
+def _all_but(c: int, classes: int) -> list[int]:
+    return [*range(c), *range(c + 1, classes)]
+
+
+def _may_hold(rows: Tensor) -> bool:
+    """Whether weights that sum to 1 may be as near as :func:`_holds` asks in clear rows (n, 1 + others).
+
+    Each row may be off by ``OFF`` of its gap. So as shares of the gaps the sum of the squares is at most n times that
+    squared, and least squares gives no more: four times it, to leave room for what rounding adds.
+    """
+    if len(rows) < rows.shape[1]:
+        return True
+    shares = rows / _gap(rows).unsqueeze(1)
+    last = shares[:, -1:]
+    others, score = shares[:, 1:-1] - last, shares[:, :1] - last
+    off = others @ torch.linalg.lstsq(others, score).solution - score
+    return float(off.square().sum()) <= 4 * OFF**2 * len(rows)
+
+
 def _lowest(rows: Tensor) -> set[int]:
     """The places of classes that are no average of the others, since they are the lowest of some row by a distance.
 

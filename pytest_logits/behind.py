@@ -23,6 +23,21 @@ def winners(scores: Tensor) -> set[int]:
     return set(scores.argmax(dim=1)[best > second].tolist())
 
 
+def clear_rows(scores: Tensor) -> Tensor:
+    """The rows (N, K) of scores (N, K, ...), without those that have NaN or plus infinity."""
+    rows = scores.movedim(1, -1).flatten(0, -2)
+    return rows[~(rows.isnan() | (rows == torch.inf)).any(dim=1)]
+
+
+def winning_rows(rows: Tensor) -> Tensor:
+    """Of :func:`clear_rows` the first for each class that is above all others in one, in the order of the classes."""
+    best, second = rows.topk(2, dim=1).values.unbind(dim=1)
+    (where,) = (best > second).nonzero(as_tuple=True)
+    won = rows[where].argmax(dim=1)
+    first = where.new_full((rows.shape[1],), len(rows)).scatter_reduce(0, won, where, "amin")
+    return rows[first[first < len(rows)]]
+
+
 def below(found: Mapping[int, int | None]) -> dict[int, int]:
     """Those of :func:`never_above` that are below the other somewhere: one that is tied in all rows is behind none."""
     return {c: d for c, d in found.items() if d is not None}

@@ -15,15 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_logits.behind import clear_rows, winning_rows
 from pytest_logits.copies import DoesNotApply, evaluating
 from pytest_logits.descent import plain
 from pytest_logits.finding import Proof
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
 from pytest_logits.not_finite import not_finite
-from pytest_logits.regions import MATERIAL, UNDONE, Extent, Region, undo
+from pytest_logits.regions import MATERIAL, ROOM, UNDONE, Extent, Region, undo
+from pytest_logits.scanning import BENT
 from pytest_logits.stakes import Stakes
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.subject import Subject
 from pytest_logits.target_faults import out_of_range
 from pytest_logits.trace import Trace, curve
 
@@ -49,6 +51,9 @@ FAINT = (
 FINITE = "a finite loss and finite logits"
 # Steps with no gradient anywhere before a run gives up; dropout may silence one.
 SILENT_STEPS = 3
+
+# What the subject remembers it as.
+RUN = "learning run"
 
 # A run is cut here, whatever its steps cost, so that the checks of a slow model end; what is undecided is inconclusive.
 SECONDS = 40.0
@@ -145,6 +150,11 @@ class LearningRun:
     def impossible(self) -> float:
         """A loss that what the loss takes cannot give."""
         return self.stakes.least - BELOW * max(self.stakes.at_zero - self.stakes.least, 1.0)
+
+    @property
+    def won(self) -> list[Tensor]:
+        """Scores in which classes win that have been trained to, of each trace."""
+        return [trace.won for trace in self.traces if trace.won is not None]
 
     def holds(self, region: Region) -> bool:
         """Whether all outputs of all traces lie in the region."""
@@ -284,6 +294,10 @@ class LearningRun:
                 break
             optimizer.step()
         trace.model = model if subject.spec.predict is not None else None
+        if made.ndim > 1 and made.shape[1] > 1 and not subject.multilabel:
+            rows = clear_rows(made.detach()).double()
+            # Adam may take scores as far as it takes, and a class that is kept down by thousands wins there as well.
+            trace.won = winning_rows(rows[rows.abs().amax(dim=1) <= ROOM])
         return trace
 
     def _faster(self, trace: Trace) -> float:
@@ -383,4 +397,9 @@ def _distinct(decided: Tensor) -> int:
 
 def learning_run(subject: Subject) -> LearningRun:
     """The run of this subject; trained once, read by every learning check."""
-    return subject.remember("learning run", lambda: LearningRun(subject))
+    return subject.remember(RUN, lambda: LearningRun(subject))
+
+
+def past_run(subject: Subject) -> LearningRun | None:
+    """The same where a check has asked for it already; None else."""
+    return subject.remembered(RUN, LearningRun)

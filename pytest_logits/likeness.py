@@ -11,8 +11,8 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.guard import seed_everything
 from pytest_logits.loss_subject import LossSubject
-from pytest_logits.scanning import SCATTER
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.scanning import BENT, SCATTER
+from pytest_logits.subject import Subject
 
 # As initialised, scattered mildly, until an activation bends, and until whatever can saturate or overflow does.
 SETTINGS = (0.0, 1.0, BENT, SCATTER[-1])

@@ -228,12 +228,16 @@ class Extent:
         """The largest absolute score."""
         return max(abs(self.low), abs(self.high))
 
-    def piles_at(self, *points: float, width: float) -> bool:
+    def piles_at(self, *points: float, width: float, last: int = PILE_SCALES) -> bool:
         """Whether each of the last samples has a pile within ``width`` of the points."""
-        last = self.samples[-PILE_SCALES:]
-        if len(last) < PILE_SCALES:
+        samples = self.samples[-last:]
+        if len(samples) < last:
             return False
-        return all(_share_near(values, points, width) >= PILE_SHARE for values in last)
+        return all(_share_near(values, points, width) >= PILE_SHARE for values in samples)
+
+    def piles_up(self, last: int = PILE_SCALES) -> bool:
+        """Whether each of the last samples piles up at the bound, as an activation that is flat there makes it do."""
+        return self.piles_at(-self.bound, self.bound, width=PILE_WIDTH * self.bound, last=last)
 
 
 def _share_near(values: Tensor, points: tuple[float, ...], width: float) -> float:
@@ -263,9 +267,8 @@ def confirmed_region(extent: Extent) -> Region:
     fills_unit = extent.low <= PILE_WIDTH and extent.high >= 1 - PILE_WIDTH
     if extent.holds("unit") and fills_unit and extent.piles_at(0.0, 1.0, width=PILE_WIDTH):
         return "unit"
-    bound = extent.bound
     # Scores that overflow are not confined, and every number is within a share of infinity of it.
-    if math.isfinite(bound) and extent.low < 0 and extent.piles_at(-bound, bound, width=PILE_WIDTH * bound):
+    if math.isfinite(extent.bound) and extent.low < 0 and extent.piles_up():
         return "symmetric" if extent.holds("symmetric") else "bounded"
     return "nonnegative" if _is_clipped(extent) else "free"
 

@@ -27,9 +27,6 @@ from pytest_logits.structures import called, copied, find_logits, index_rows, no
 
 T = TypeVar("T")
 
-# Scattered this much, an activation that bends only large scores has bent some.
-BENT = 16.0
-
 
 class Subject(Feeding):
     """One model under check."""
@@ -381,3 +378,8 @@ class Subject(Feeding):
             self._remembered[key] = make()
         found: T = self._remembered[key]
         return found
+
+    def remembered(self, key: str, kind: type[T]) -> T | None:
+        """What ``remember`` keeps by this key, of this kind; None where no check has asked for it yet."""
+        found = self._remembered.get(key)
+        return found if isinstance(found, kind) else None

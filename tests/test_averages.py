@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pytest_logits import averages
-from pytest_logits.averages import average_of_others
+from pytest_logits.averages import HELD_OUT_SETTINGS, average_of_others, may_be_average
 
 
 def settings(width: int, made: Callable[[Tensor], Tensor] = lambda z: z, *, hidden: int = 6) -> list[Tensor]:
@@ -100,3 +100,54 @@ def test_a_class_that_is_the_lowest_by_less_than_its_weights_may_be_off_is_found
         return torch.cat([1.009 * low - 0.009 * high, low, high], dim=1)
 
     assert average_of_others(settings(2, made)) == 0
+
+
+# Few settings show that there is none, and never that there is one.
+FEW = 2 * HELD_OUT_SETTINGS - 1
+
+
+@pytest.mark.parametrize("width", [2, 4, 30, 60, 999])
+@pytest.mark.parametrize("few", [1, 4, FEW])
+def test_the_mean_of_the_others_may_be_one_in_few_settings(width: int, few: int):
+    assert may_be_average(settings(width, with_mean)[:few])
+
+
+@pytest.mark.parametrize("width", [3, 10, 20])
+def test_other_weights_may_be_found_in_more_settings(width: int):
+    def made(z: Tensor) -> Tensor:
+        return torch.cat([0.2 * z[:, :1] + 0.8 * z[:, 1:2], z], dim=1)
+
+    assert may_be_average(settings(width, made)[:4])
+
+
+def test_weights_may_be_off_by_as_much_as_is_allowed():
+    """In each row by so much of the distance from the nearest other score, to one side or the other."""
+    signs = torch.tensor([1.0, -1.0]).repeat(8).unsqueeze(1)
+
+    def made(z: Tensor) -> Tensor:
+        mean = z.mean(dim=1, keepdim=True)
+        gap = (z - mean).abs().amin(dim=1, keepdim=True)
+        return torch.cat([z, mean + 0.95 * averages.OFF * signs * gap], dim=1)
+
+    drawn = settings(4, made)
+    assert average_of_others(drawn) == 4
+    assert may_be_average(drawn[:4])
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(2, 1), (3, 1), (5, 2), (10, 6), (30, 16)])
+def test_four_settings_of_free_scores_show_that_there_is_none(width: int, hidden: int):
+    assert not may_be_average(settings(width, hidden=hidden)[:4])
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [torch.zeros(0, 4), torch.zeros(3, 4), torch.tensor([[0.0, 1.0, 5.0, 2.0]]), settings(40)[0]],
+    ids=["no rows", "nothing moves", "one row", "more classes than rows"],
+)
+def test_too_little_shows_nothing(scores: Tensor):
+    assert may_be_average([scores])
+
+
+def test_where_the_settings_are_enough_they_decide():
+    assert may_be_average(settings(4, with_mean))
+    assert not may_be_average(settings(30))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pytest_logits import behind
-from pytest_logits.behind import below, never_above, told_by_enough
+from pytest_logits.behind import below, clear_rows, never_above, told_by_enough, winning_rows
 
 
 def classes_behind(scores: Tensor) -> dict[int, int]:
@@ -99,3 +99,20 @@ def test_few_classes_are_found_as_many_are(seed: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(behind, "FEW_CLASSES", 0)
     monkeypatch.setattr(behind, "FEW_SCORES", 2**9)
     assert never_above(scores) == found
+
+
+def test_rows_that_are_not_numbers_are_left_out_and_masks_are_not():
+    scores = torch.tensor([[0.0, 1.0], [torch.nan, 1.0], [torch.inf, 1.0], [-torch.inf, 1.0]])
+    assert torch.equal(clear_rows(scores), scores[[0, 3]])
+
+
+def test_every_position_of_dense_scores_is_a_row():
+    scores = torch.arange(24.0).view(2, 3, 4)
+    assert torch.equal(clear_rows(scores), torch.stack([row[:, i] for row in scores for i in range(4)]))
+
+
+def test_each_class_that_wins_has_the_first_row_in_which_it_does():
+    rows = torch.tensor([[0.0, 2.0, 2.0], [0.0, 1.0, 2.0], [3.0, 0.0, 1.0], [0.0, 4.0, 5.0]])
+    assert torch.equal(winning_rows(rows), rows[[2, 1]])
+    assert len(winning_rows(rows[:1])) == 0
+    assert winning_rows(rows[:0]).shape == (0, 3)

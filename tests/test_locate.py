@@ -15,8 +15,9 @@ from pytest_logits.finding import Location
 from pytest_logits.guard import preserved_state
 from pytest_logits.locate import activation_place, loss_place, producer, record, reshape_place
 from pytest_logits.model import make_spec
+from pytest_logits.scanning import BENT
 from pytest_logits.settings import Settings
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.subject import Subject
 from tests.zoo import sound
 
 SOURCE = Path(__file__).read_text(encoding="utf-8").splitlines()

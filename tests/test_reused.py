@@ -88,6 +88,23 @@ def test_what_a_forward_pass_writes_into_a_parameter_is_put_back():
         subject.scores(model, subject.inputs(4, "here"), purpose="here")
 
 
+def test_what_a_forward_pass_writes_into_a_scattered_parameter_is_put_back():
+    subject = subject_of(Writes)
+    reused = Reused(subject)
+    wanted = subject.scattered(4.0).net.weight
+    for _ in range(2):
+        model = reused.scattered(4.0)
+        assert torch.equal(model.net.weight, wanted)
+        subject.scores(model, subject.inputs(4, "here"), purpose="here")
+
+
+def test_a_parameter_that_has_its_noise_already_is_not_written_to():
+    reused = Reused(subject_of(Normed))
+    versions = [p._version for p in reused.scattered(4.0, 1).parameters()]
+    assert [p._version for p in reused.scattered(4.0, 1).parameters()] == versions
+    assert [p._version for p in reused.scattered(4.0, 2).parameters()] != versions
+
+
 def test_a_parameter_that_is_as_it_was_made_is_not_written_to():
     reused = Reused(subject_of(Normed))
     versions = [p._version for p in reused.scattered(0.0).parameters()]

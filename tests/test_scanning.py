@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pytest_logits.guard import preserved_state
 from pytest_logits.model import make_spec
 from pytest_logits.regions import CLIPPED_SETTINGS
-from pytest_logits.scanning import FIRST, SCATTER, free_scan_of, scan_of
+from pytest_logits.scanning import BENT, FIRST, MOST, SCATTER, free_scan_of, scan_of
 from pytest_logits.settings import Settings
 from pytest_logits.subject import Subject
 from tests.zoo import sound
@@ -29,13 +29,34 @@ def scores_of(bend: Callable[[Tensor], Tensor]) -> tuple[list[float], Callable[.
     return asked, scores
 
 
-def test_free_scores_are_free_in_one_copy_too():
+FIVE = [*SCATTER[:FIRST], MOST, BENT]
+
+
+def test_five_settings_show_that_free_scores_are_free():
     asked, scores = scores_of(lambda z: z)
     free = free_scan_of(scores)
-    assert asked == list(SCATTER)
-    found = scan_of(scores_of(lambda z: z)[1])
+    assert asked == FIVE
     assert free is not None
-    assert (free.low, free.high, free.rows) == (found.low, found.high, found.rows)
+    assert len(free.settings(MOST)) == 5
+    assert free.high > 1000
+
+
+def overflowing(z: Tensor) -> Tensor:
+    return torch.where(z.abs() > 2000, torch.inf, z)
+
+
+def piled(z: Tensor) -> Tensor:
+    """At the most scattered setting half of the scores are alike, and at no other."""
+    return torch.where((z.abs() > 1500) & (torch.arange(3) < 2), 20_000.0, z)
+
+
+@pytest.mark.parametrize("bend", [overflowing, piled])
+def test_where_the_most_scattered_setting_tells_too_little_all_are_looked_at(bend: Callable[[Tensor], Tensor]):
+    asked, scores = scores_of(bend)
+    free = free_scan_of(scores)
+    assert asked == [*FIVE, *SCATTER[FIRST + 1 : -1]]
+    assert free is not None
+    assert [len(rows) > 0 for rows in free.settings(MOST)] == [True] * len(SCATTER)
 
 
 @pytest.mark.parametrize(

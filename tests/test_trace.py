@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_logits.trace import FIRST, Trace, curve
+from pytest_logits.trace import FIRST, LOOK, Trace, curve
 
 
 def test_the_least_loss_is_finite():
@@ -46,6 +46,17 @@ def test_a_gradient_of_zeros_connects_a_parameter_and_does_not_move_it():
     trace.note_gradients(list(parameters.values()), {id(p): name for name, p in parameters.items()})
     assert (trace.connected, trace.moved) == ({"moved", "zero"}, {"moved"})
     assert trace.gradient
+
+
+@pytest.mark.parametrize("where", [0, LOOK, 2 * LOOK - 1])
+@pytest.mark.parametrize("value", [1e-40, math.nan])
+def test_a_gradient_is_not_zero_wherever_it_is_not(where: int, value: float):
+    parameter = nn.Parameter(torch.ones(2, LOOK))
+    parameter.grad = torch.zeros(2, LOOK)
+    parameter.grad.view(-1)[where] = value
+    trace = Trace(1.0)
+    trace.note_gradients([parameter], {id(parameter): "it"})
+    assert trace.moved == {"it"}
 
 
 def test_a_sparse_gradient_is_made_dense():

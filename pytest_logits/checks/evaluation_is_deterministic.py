@@ -17,8 +17,9 @@ from pytest_logits.finding import Verdict, passed
 from pytest_logits.guard import random_states, seed_everything
 from pytest_logits.locate import Operation, first_place, writing_place
 from pytest_logits.placing import CPU, placed
+from pytest_logits.scanning import BENT
 from pytest_logits.structures import copied, handed, tensors_in
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.subject import Subject
 
 # For a model that draws no random numbers, from any stream that can be seen.
 AGAIN = 8

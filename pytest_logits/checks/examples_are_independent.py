@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,12 @@ from pytest_logits.copies import evaluating
 from pytest_logits.finding import Location, Verdict, not_applicable, passed
 from pytest_logits.locate import leak_place
 from pytest_logits.reused import Scattered
+from pytest_logits.scanning import BENT
 from pytest_logits.structures import index_rows, repeats, tensors_in
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.subject import Subject
 
 ROWS = 8
+AMOUNTS = (0.0, 1.0, BENT)
 
 
 @check(claim="in eval mode the logits of an example do not depend on the rest of its batch", tags=("outputs", "exact"))
@@ -35,12 +38,19 @@ def examples_are_independent(subject: Subject) -> Verdict:
     inputs, others = subject.inputs(ROWS, "independent"), subject.inputs(ROWS, "other examples")
     if not _replaceable(inputs) or not _replaceable(others):
         return not_applicable("inputs= gives no tensor with one row per example")
-    return subject.in_one_copy(lambda scattered: _compared(subject, inputs, others, scattered))
+    with suppress(Exception):
+        # The scan leaves the one copy with the most of this noise, and others begin with none.
+        verdict = _compared(subject, inputs, others, subject.reused.scattered, AMOUNTS[::-1])
+        if verdict.outcome == "passed":
+            return verdict
+    return _compared(subject, inputs, others, subject.scattered, AMOUNTS)
 
 
-def _compared(subject: Subject, inputs: object, others: object, scattered: Scattered) -> Verdict:
+def _compared(
+    subject: Subject, inputs: object, others: object, scattered: Scattered, amounts: tuple[float, ...]
+) -> Verdict:
     gaps = []
-    for amount in (0.0, 1.0, BENT):
+    for amount in amounts:
         model = evaluating(scattered(amount, 0))
 
         def scores(batch: object, model: nn.Module = model) -> Tensor:

@@ -8,7 +8,8 @@ from pytest_logits.learning import FAINT, FINITE, LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.pooled import LUCK, is_clipped
 from pytest_logits.regions import Region
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.scanning import BENT
+from pytest_logits.subject import Subject
 from pytest_logits.trace import curve
 
 IN_WORDS: dict[Region, str] = {

@@ -18,9 +18,9 @@ from pytest_logits.locate import activation_place, loss_place
 from pytest_logits.losses import Form, known_nature
 from pytest_logits.pooled import pooled_from
 from pytest_logits.regions import Extent, Region
-from pytest_logits.scanning import SCATTER
+from pytest_logits.scanning import BENT, SCATTER
 from pytest_logits.stakes import Stakes
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.subject import Subject
 
 # Where scattered parameters overflow, as in deep models without normalisation, three finite settings are looked at;
 # scores beyond 1 are then no softmax, sigmoid or tanh. Rows that sum to 1, and scores that pile up at 0 and 1, do not

@@ -9,8 +9,9 @@ from pytest_logits.copies import evaluating
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, not_applicable, passed
 from pytest_logits.reused import Scattered
+from pytest_logits.scanning import BENT
 from pytest_logits.structures import tensors_in
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.subject import Subject
 
 # A ReLU on one logit may be off for every input in several settings; the last six are other draws of the same noise.
 SETTINGS = ((0.0, 0), (1.0, 0), *((BENT, variant) for variant in range(6)))

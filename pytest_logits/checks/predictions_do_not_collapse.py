@@ -14,7 +14,8 @@ from pytest_logits.finding import Verdict, counted, inconclusive, not_applicable
 from pytest_logits.learning import FAINT, FINITE, LearningRun, learning_run
 from pytest_logits.locate import activation_place
 from pytest_logits.pooled import LUCK, is_clipped
-from pytest_logits.subject import BENT, Subject
+from pytest_logits.scanning import BENT
+from pytest_logits.subject import Subject
 
 # Shares of what there is to learn that the loss is trained down to in turn, until the logits are sure of two classes:
 # over at most 32 rows a mean loss of 3e-6 leaves none of them above 1e-4, which is a logit of 9.2. No further, since
