@@ -52,9 +52,6 @@ FINITE = "a finite loss and finite logits"
 # Steps with no gradient anywhere before a run gives up; dropout may silence one.
 SILENT_STEPS = 3
 
-# What the subject remembers it as.
-RUN = "learning run"
-
 # A run is cut here, whatever its steps cost, so that the checks of a slow model end; what is undecided is inconclusive.
 SECONDS = 40.0
 
@@ -397,9 +394,4 @@ def _distinct(decided: Tensor) -> int:
 
 def learning_run(subject: Subject) -> LearningRun:
     """The run of this subject; trained once, read by every learning check."""
-    return subject.remember(RUN, lambda: LearningRun(subject))
-
-
-def past_run(subject: Subject) -> LearningRun | None:
-    """The same where a check has asked for it already; None else."""
-    return subject.remembered(RUN, LearningRun)
+    return subject.remember("learning run", lambda: LearningRun(subject))

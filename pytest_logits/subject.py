@@ -378,8 +378,3 @@ class Subject(Feeding):
             self._remembered[key] = make()
         found: T = self._remembered[key]
         return found
-
-    def remembered(self, key: str, kind: type[T]) -> T | None:
-        """What ``remember`` keeps by this key, of this kind; None where no check has asked for it yet."""
-        found = self._remembered.get(key)
-        return found if isinstance(found, kind) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from pytest_logits.behind import FEW_CLASSES, below, clear_rows, never_above, to
 from pytest_logits.check_registry import check
 from pytest_logits.feeding import SCAN_ROWS
 from pytest_logits.finding import Verdict, inconclusive, not_applicable, passed
-from pytest_logits.learning import learning_run, past_run
+from pytest_logits.learning import learning_run
 from pytest_logits.losses import treats_classes_alike
 from pytest_logits.regions import ROOM
 from pytest_logits.reused import Scattered
@@ -47,11 +47,12 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
     """No class's score stays below another's in every setting of the parameters, and no class's rows are ignored.
 
     Copies with scattered parameters give the scores of sixteen random inputs each. Those of outputs_are_logits will do
-    where they leave nothing to ask, or they and a few more. Classes that win somewhere are done with. Another whose
-    score never exceeds that of some other class, and is below it in 19 + 2 log2 K settings of fresh copies, cannot be
-    predicted: by chance that happens to two models in a million. Nor can one whose score is in every row an average
-    of the others', with weights that hold in settings that they were not found in. A score that is the same constant
-    everywhere is a mask, and a class that the loss ignores may be padding: both are advice.
+    where they leave nothing to ask, or they, the scores that the shared training run comes to, and a few more. Classes
+    that win somewhere are done with. Another whose score never exceeds that of some other class, there or in training,
+    and is below it in 19 + 2 log2 K settings of fresh copies, cannot be predicted: by chance that happens to two models
+    in a million. Nor can one whose score is in every row an average of the others', with weights that hold in settings
+    that they were not found in. A score that is the same constant everywhere is a mask, and a class that the loss
+    ignores may be padding: both are advice.
 
     Causes: unreachable_class, wrong_loss_weights (advice).
     """
@@ -121,24 +122,33 @@ class _Found:
 def _looked_at(subject: Subject) -> _Found:
     """What the scan, training and some settings of one copy show, where that is nothing; else what fresh ones do."""
     with suppress(Exception):
-        # Further scattered, a class wins that is kept down by a number of thousands.
-        settings, inputs = subject.scan.settings(BENT), _inputs(subject)
-        run = past_run(subject)
-        settings += run.won if run is not None else []
-        step = 1 if subject.sample_logits.shape[1] <= FEW_CLASSES else STEP
-        # The scan has looked at variant 0.
-        variants = list(range(1, _further(subject) + 1))
-        found: dict[int, int | None] | None = None
-        while True:
+        settings, found = list[Tensor](), None
+        for more in _settings(subject):
+            settings += more
             found = _never_above(settings, found)
             if found is not None and not below(found) and not may_be_average(settings):
                 return _Found(settings, {}, None)
-            if not variants:
-                break
-            some, variants = variants[:step], variants[step:]
-            made = (_scores(subject, subject.reused.scattered, variant, inputs) for variant in some)
-            settings += [scores.double() for scores in made]
     return _found(subject)
+
+
+def _settings(subject: Subject) -> Iterator[list[Tensor]]:
+    """The scores of more and more settings, as long as they are asked for: the cheapest first."""
+    # Further scattered, a class wins that is kept down by a number of thousands.
+    yield subject.scan.settings(BENT)
+    yield _trained(subject)
+    inputs, most = _inputs(subject), _further(subject)
+    step = 1 if subject.sample_logits.shape[1] <= FEW_CLASSES else STEP
+    # The scan has looked at variant 0.
+    for first in range(1, most + 1, step):
+        variants = range(first, min(first + step, most + 1))
+        yield [_scores(subject, subject.reused.scattered, variant, inputs).double() for variant in variants]
+
+
+def _trained(subject: Subject) -> list[Tensor]:
+    """Scores in which classes win that the shared training run has come to; none where the model is not trained."""
+    with suppress(Exception):
+        return learning_run(subject).won
+    return []
 
 
 def _never_above(settings: list[Tensor], among: Collection[int] | None) -> dict[int, int | None] | None:
@@ -174,13 +184,10 @@ def _found(subject: Subject) -> _Found:
 
 def _after_training(subject: Subject, found: _Found, certain: int) -> _Found:
     """What is left of it: training may reach what no random setting has, and then that is no fault."""
-    settings = found.settings
-    with suppress(Exception):
-        rows = [*settings, *learning_run(subject).won]
-        behind = below(never_above(torch.cat(rows), found.behind))
-        average = None if found.average is None else average_of_others(rows)
-        return _Found(settings, told_by_enough(settings, behind, certain), average)
-    return found
+    settings, rows = found.settings, [*found.settings, *_trained(subject)]
+    behind = below(never_above(torch.cat(rows), found.behind))
+    average = None if found.average is None else average_of_others(rows)
+    return _Found(settings, told_by_enough(settings, behind, certain), average)
 
 
 def _further(subject: Subject) -> int:
