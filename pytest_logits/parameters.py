@@ -91,13 +91,13 @@ class Stray:
     tensor: Tensor
 
 
-def strays(subject: Subject, model: nn.Module) -> list[Stray]:
-    """The leaves of the logits' graph that are not among the model's parameters.
+def strays(subject: Subject, model: nn.Module, logits: Tensor | None = None) -> list[Stray]:
+    """The leaves of the graph of these logits, or of others of the model's, that are not among its parameters.
 
     A leaf that forward makes itself, as models do that set ``requires_grad`` on an activation, is another one each
     time, and no stray.
     """
-    logits = _graphed(subject, model)
+    logits = _graphed(subject, model) if logits is None else logits
     known = {id(p) for p in model.parameters()}
     found = {key: leaf for key, leaf in leaves(logits).items() if key not in known}
     if not found:
@@ -172,17 +172,20 @@ def survey(subject: Subject, *, connected: set[str], moved: set[str]) -> Paramet
     model = subject.fresh()
     named = dict(model.named_parameters())
     subject.require_frozen_names(named)
-    found = strays(subject, model)
+    logits = _graphed(subject, model)
+    found = strays(subject, model, logits)
     trainable = subject.trainable(model)
     severed = [name for name in trainable if name not in connected]
     off = tuple(
         n for n, p in named.items() if not p.requires_grad and p.is_floating_point() and not subject.is_frozen(n)
     )
-    for p in named.values():
-        if p.is_floating_point():
+    frozen = [p for p in named.values() if not p.requires_grad and p.is_floating_point()]
+    if frozen:
+        # What they are used by is to be seen too.
+        for p in frozen:
             p.requires_grad_()
+        logits = _graphed(subject, model)
     names = {id(p): name for name, p in named.items()} | {id(s.tensor): s.path for s in found}
-    logits = _graphed(subject, model)
     cut = _used(subject, _unreached(subject, severed))
     if cut:
         logits = _uncut(subject, model, otherwise=logits)
