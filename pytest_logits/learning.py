@@ -166,7 +166,11 @@ class LearningRun:
         return not bool((logits != logits[:1]).any())
 
     def evidence(self) -> dict[str, Any]:
-        """The numbers of the run, for the report."""
+        """The numbers of the run, for the report of each check that reads it."""
+        return dict(self._numbers)
+
+    @cached_property
+    def _numbers(self) -> dict[str, Any]:
         return {
             "step_sizes": [t.step_size for t in self.traces],
             "steps": [len(t.losses) for t in self.traces],
@@ -322,7 +326,7 @@ class LearningRun:
         trace.right = decided == self.labels
         if decided.ndim > 1 or trace.most_predicted < max(scores[0].numel(), 2):
             trace.most_predicted = max(trace.most_predicted, _distinct(decided))
-        trace.extent.add(scores)
+        trace.note_scores(scores)
         trace.rows_differ = trace.rows_differ or bool((scores != scores[:1]).any())
         wanted = min(goal, self.fallen(trace.losses[0]))
         # What it got down to is a mean perhaps, and that is not below the lowest loss.

@@ -113,13 +113,20 @@ class Extent:
         """The same of several settings, each scattered so much. Few scores are measured at once, which is faster."""
         mild, coarse = list[Tensor](), list[Tensor]()
         for scattered, logits in settings:
-            rows = self._rows_of(logits, scattered)
-            if rows.numel():
-                (coarse if scattered > MILD else mild).append(rows)
-        for parts in (mild, coarse):
-            few = sum(rows.numel() for rows in parts) <= FEW_SCORES
-            for rows in [torch.cat(parts)] if parts and few else parts:
-                self._measure(rows, coarse=parts is coarse)
+            (coarse if scattered > MILD else mild).append(self._rows_of(logits, scattered))
+        self._measure_all(mild, coarse=False)
+        self._measure_all(coarse, coarse=True)
+
+    def add_all(self, several: Iterable[Tensor]) -> None:
+        """The same of several scores, none of which is kept."""
+        self._measure_all([self._rows_of(logits, None) for logits in several], coarse=False)
+
+    def _measure_all(self, parts: Iterable[Tensor], *, coarse: bool) -> None:
+        parts = [rows for rows in parts if rows.numel()]
+        few = sum(rows.numel() for rows in parts) <= FEW_SCORES
+        alike = len({rows.shape[1] for rows in parts}) == 1
+        for rows in [torch.cat(parts)] if few and alike else parts:
+            self._measure(rows, coarse=coarse)
 
     def _rows_of(self, logits: Tensor, scattered: float | None) -> Tensor:
         """The finite rows (N, K); kept where they are those of a setting."""

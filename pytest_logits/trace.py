@@ -9,7 +9,7 @@ from statistics import fmean
 
 from torch import Tensor, nn
 
-from pytest_logits.regions import Extent
+from pytest_logits.regions import FEW_SCORES, Extent
 from pytest_logits.sparkline import thinned
 
 # Rises at one step, as shares of the way that the loss has come, and how many of them make a run noisy. Steps that are
@@ -44,7 +44,6 @@ class Trace:
     losses: list[float] = field(default_factory=list)
     right: Tensor | None = None
     most_predicted: int = 0
-    extent: Extent = field(default_factory=Extent)
     rows_differ: bool = False
     reached: bool = False
     cut: bool = False
@@ -55,6 +54,8 @@ class Trace:
     moved: set[str] = field(default_factory=set)
     model: nn.Module | None = None
     won: Tensor | None = None
+    _extent: Extent = field(default_factory=Extent)
+    _unmeasured: list[Tensor] = field(default_factory=list)
 
     @property
     def accuracy(self) -> float:
@@ -99,6 +100,23 @@ class Trace:
         rise = FLAT * self.losses[0]
         rises = any(later > earlier + rise for earlier, later in pairwise(self.losses))
         return self.losses[-1] < self.losses[0] and not rises
+
+    def note_scores(self, scores: Tensor) -> None:
+        """Keep the scores (N, K, ...) or (N,) of a step, to be measured when it is asked where they lie."""
+        self._unmeasured.append(scores)
+        if sum(kept.numel() for kept in self._unmeasured) > FEW_SCORES:
+            self._measure()
+
+    @property
+    def extent(self) -> Extent:
+        """Where the scores of all steps lie."""
+        if self._unmeasured:
+            self._measure()
+        return self._extent
+
+    def _measure(self) -> None:
+        self._extent.add_all(self._unmeasured)
+        self._unmeasured = []
 
     def note_spread(self, scores: Tensor) -> None:
         """Note whether the input reaches these scores (N, ...), at one of the first losses; zeros do not tell."""

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pytest_logits import trace as trace_module
+from pytest_logits.regions import FEW_SCORES, Extent
 from pytest_logits.trace import FIRST, LOOK, Trace, curve
 
 
@@ -36,6 +38,23 @@ def test_a_run_falls_steadily_where_no_step_raises_the_loss_but_for_a_thousandth
     assert Trace(1.0, losses=[3.0, 2.0, 2.002, 1.0]).falls_steadily
     assert not Trace(1.0, losses=[3.0, 2.0, 2.004, 1.0]).falls_steadily
     assert not Trace(1.0, losses=[3.0, 3.0]).falls_steadily
+
+
+@pytest.mark.parametrize("widths", [(3,) * 5, (3, 3, 4, 3, 2)])
+@pytest.mark.parametrize("few", [0, 20, FEW_SCORES])
+def test_where_the_scores_lie_is_the_same_whenever_it_is_asked(
+    widths: tuple[int, ...], few: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(trace_module, "FEW_SCORES", few)
+    rng = torch.Generator().manual_seed(0)
+    steps = [(step + 1) * torch.randn(4, width, generator=rng) for step, width in enumerate(widths)]
+    late, often, one_by_one = Trace(1.0), Trace(1.0), Extent()
+    for scores in steps:
+        late.note_scores(scores)
+        often.note_scores(scores)
+        one_by_one.add(scores)
+        assert repr(often.extent) == repr(one_by_one)
+    assert repr(late.extent) == repr(one_by_one)
 
 
 def test_a_gradient_of_zeros_connects_a_parameter_and_does_not_move_it():

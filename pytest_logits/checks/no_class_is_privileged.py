@@ -156,10 +156,10 @@ def _never_above(settings: list[Tensor], among: Collection[int] | None) -> dict[
     if not any(map(len, settings)):
         return None
     scores = torch.cat(settings)
-    if len(winners(scores)) == scores.shape[1]:
-        return {}
     # Of many classes some are behind others in few settings by chance, and to ask which takes long.
-    return never_above(scores, among) if len(settings) >= SETTINGS or scores.shape[1] <= FEW_CLASSES else None
+    if scores.shape[1] > FEW_CLASSES and len(settings) < SETTINGS and len(winners(scores)) < scores.shape[1]:
+        return None
+    return never_above(scores, among)
 
 
 def _found(subject: Subject) -> _Found:
