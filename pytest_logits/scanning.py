@@ -57,11 +57,15 @@ def free_scan_of(scores: Callable[[float], Tensor]) -> Extent | None:
         return None
     looked |= {amount: scores(amount) for amount in (MOST, BENT)}
     extent = _extent_of(looked)
-    if bool(looked[MOST].isfinite().all()) and confirmed_region(extent) == "free" and not extent.piles_up(last=1):
+    if bool(looked[MOST].isfinite().all()) and _is_free(extent) and not extent.piles_up(last=1):
         return extent
     looked |= {amount: scores(amount) for amount in SCATTER if amount not in looked}
     extent = _extent_of(looked)
-    return extent if extent.rows > extent.dropped and confirmed_region(extent) == "free" else None
+    return extent if _is_free(extent) else None
+
+
+def _is_free(extent: Extent) -> bool:
+    return extent.rows > extent.dropped and confirmed_region(extent) == "free"
 
 
 def _extent_of(looked: dict[float, Tensor]) -> Extent:

@@ -50,6 +50,11 @@ def piled(z: Tensor) -> Tensor:
     return torch.where((z.abs() > 1500) & (torch.arange(3) < 2), 20_000.0, z)
 
 
+def broken(z: Tensor) -> Tensor:
+    """Most rows are no numbers, but for the most scattered setting."""
+    return torch.where((z.abs().amax() < 5000) & (torch.arange(16) < 11).unsqueeze(1), torch.nan, z)
+
+
 @pytest.mark.parametrize("bend", [overflowing, piled])
 def test_where_the_most_scattered_setting_tells_too_little_all_are_looked_at(bend: Callable[[Tensor], Tensor]):
     asked, scores = scores_of(bend)
@@ -79,6 +84,12 @@ def test_scores_that_are_never_negative_are_looked_at_in_more_settings():
     asked, scores = scores_of(lambda z: z.abs() + 1)
     scan_of(scores)
     assert asked == [*SCATTER, *[1.0] * CLIPPED_SETTINGS]
+
+
+def test_where_most_rows_are_no_numbers_all_settings_are_looked_at():
+    asked, scores = scores_of(broken)
+    assert free_scan_of(scores) is None
+    assert len(asked) == len(SCATTER)
 
 
 # What a model keeps between its calls is not held against it.
