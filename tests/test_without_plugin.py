@@ -57,8 +57,9 @@ def report(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str
     for name, returned in {"sound": "scores", **{name: fault[0] for name, fault in FAULTS.items()}}.items():
         (folder / f"net_{name}.py").write_text(NET.format(returned=returned), encoding="utf-8")
         (folder / f"test_{name}.py").write_text(TEST.replace("from net ", f"from net_{name} "), encoding="utf-8")
+    options = ("-p", "no:cacheprovider", "-p", "no:logits", "--junitxml=out.xml", "--hypothesis-seed=0")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:logits", "--junitxml=out.xml"],
+        [sys.executable, "-m", "pytest", *options],
         cwd=folder,
         env=clean_environment,
         capture_output=True,
