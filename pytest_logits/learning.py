@@ -19,24 +19,17 @@ from pytest_logits.behind import clear_rows, winning_rows
 from pytest_logits.copies import DoesNotApply, evaluating
 from pytest_logits.descent import plain
 from pytest_logits.finding import Proof
+from pytest_logits.goals import Goals
 from pytest_logits.guard import seed_everything
 from pytest_logits.locate import producer, record
 from pytest_logits.not_finite import not_finite
-from pytest_logits.regions import MATERIAL, ROOM, UNDONE, Extent, Region, undo
+from pytest_logits.regions import ROOM, UNDONE, Region, undo
 from pytest_logits.scanning import BENT
 from pytest_logits.stakes import Stakes
 from pytest_logits.subject import Subject
 from pytest_logits.target_faults import out_of_range
 from pytest_logits.trace import Trace, curve
 
-# Below this share of a floor, outputs behind it are excluded: nothing confined gets below the floor itself.
-GOAL = 0.8
-# A tenth of the way from the first loss to the least possible one is a fall that no rounding makes.
-FALL = 0.1
-# A loss below the least possible one by this share of what there is to learn is no rounding.
-BELOW = 0.01
-# A run that has learnt everything and is this near its floor, as a share of what there is to learn, has arrived.
-ARRIVED = 0.02
 # A proof goes on until it is this share of the way to the goal, so that it does not rest on a hair's breadth.
 PROOF = 0.5
 # What falls steadily is not helped by smaller steps: it goes on with steps so much larger, half of a power of ten, or
@@ -69,7 +62,7 @@ class LearningRun:
         self.stakes = Stakes.of(subject, self.batch.labels)
         self._require_minimum()
         self.labels = self.stakes.labels
-        self.floors = self._floors()
+        self.goals = Goals(subject, self.stakes)
         self.traces: list[Trace] = []
         self.least_of_proof = math.inf
         self.losses_of_proof: list[float] = []
@@ -77,7 +70,7 @@ class LearningRun:
         for trace in self._each_step_size(self.as_written):
             self.traces.append(trace)
             self._keep_one_model()
-            if trace.reached or trace.cut or not trace.gradient or self._sits_on_floor(trace):
+            if trace.reached or trace.cut or not trace.gradient or self.goals.sits_on_floor(trace):
                 break
 
     def _require_minimum(self) -> None:
@@ -128,25 +121,7 @@ class LearningRun:
     @property
     def goal(self) -> float:
         """The loss to get below, given where the outputs of all traces lie."""
-        return self._goal(self.best.extent)
-
-    def fallen(self, first: float) -> float:
-        """What a loss that starts at ``first`` must get below to have fallen."""
-        return first - FALL * max(first - self.within_reach, 0.0)
-
-    @property
-    def within_reach(self) -> float:
-        """The least loss that the outputs leave it: the floor of their activation where that is known and costs much.
-
-        A loss behind an activation falls all the same, and by how much is not to be held against what it cannot reach.
-        """
-        floor = self.floors.get(self.subject.region) if self.subject.nature.takes == "logits" else None
-        return floor if floor is not None and self.stakes.is_material(floor) else self.stakes.least
-
-    @property
-    def impossible(self) -> float:
-        """A loss that what the loss takes cannot give."""
-        return self.stakes.least - BELOW * max(self.stakes.at_zero - self.stakes.least, 1.0)
+        return self.goals.given(self.best.extent)
 
     @property
     def won(self) -> list[Tensor]:
@@ -182,7 +157,7 @@ class LearningRun:
             "examples": len(self.labels),
             "least_possible": self.stakes.least,
             "goal": self.goal,
-            "floors": {name: floor for name, floor in self.floors.items() if self.stakes.is_material(floor)},
+            "floors": {name: floor for name, floor in self.goals.floors.items() if self.stakes.is_material(floor)},
             "loss_curve": curve(self.best.losses),
         }
 
@@ -277,7 +252,7 @@ class LearningRun:
                 trace.reached
                 or not math.isfinite(trace.losses[-1])
                 or step == steps
-                or (confined and self._sits_on_floor(trace))
+                or (confined and self.goals.sits_on_floor(trace))
             ):
                 break
             if optimizer is None or not loss.requires_grad:
@@ -302,13 +277,13 @@ class LearningRun:
         return trace
 
     def _faster(self, trace: Trace) -> float:
-        return FASTER if trace.lowest < self.fallen(trace.losses[0]) else MUCH_FASTER
+        return FASTER if trace.lowest < self.goals.fallen(trace.losses[0]) else MUCH_FASTER
 
     def _will_arrive(self, trace: Trace, goal: float, further: int) -> bool:
         """Whether the loss is below its goal after so many steps more, at the pace of its last quarter."""
         quarter = max(1, len(trace.losses) // 4)
         pace = (trace.losses[-1 - quarter] - trace.losses[-1]) / quarter
-        return pace > 0 and trace.losses[-1] - pace * further < min(goal, self._goal(trace.extent))
+        return pace > 0 and trace.losses[-1] - pace * further < min(goal, self.goals.given(trace.extent))
 
     def _keep_one_model(self) -> None:
         """Only the best trace's model is looked at, and not its gradients: each may be as large as all the rest."""
@@ -328,10 +303,10 @@ class LearningRun:
             trace.most_predicted = max(trace.most_predicted, _distinct(decided))
         trace.note_scores(scores)
         trace.rows_differ = trace.rows_differ or bool((scores != scores[:1]).any())
-        wanted = min(goal, self.fallen(trace.losses[0]))
+        wanted = min(goal, self.goals.fallen(trace.losses[0]))
         # What it got down to is a mean perhaps, and that is not below the lowest loss.
         if trace.most_predicted > 1 and min(trace.losses) < wanted:
-            trace.reached |= trace.least < min(wanted, self._goal(trace.extent))
+            trace.reached |= trace.least < min(wanted, self.goals.given(trace.extent))
 
     def as_written(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """The model's logits on the separable batch, and the user's loss of what it returned."""
@@ -349,46 +324,6 @@ class LearningRun:
         found = producer(operations, made)
         source = found.source if found is not None else None
         return source if source is not None and source.shape == made.shape else made
-
-    # Goals and floors
-
-    def _floors(self) -> dict[Region, float]:
-        regions: list[Region] = ["unit", "symmetric", "nonnegative"]
-        if self.stakes.width > 1:
-            regions.insert(0, "simplex")
-        floors = {region: self.stakes.floor(region) for region in regions}
-        if self.subject.region == "bounded":
-            floors["bounded"] = self.stakes.floor("bounded", self.subject.scan.bound)
-        if self.subject.region == "stretched":
-            floors["stretched"] = self.stakes.floor("stretched")
-        if self.subject.region == "sphere":
-            floors["sphere"] = self.stakes.floor("sphere", self.subject.scan.longest)
-        return floors
-
-    def _goal(self, extent: Extent) -> float:
-        """How low the loss must get before no activation that may confine these outputs can be what it gets.
-
-        Where the confining region is known, its floor; else the lowest floor of those that the outputs have not left.
-        A floor that costs nothing, as behind a loss that scales its logits itself, asks for no more than that.
-        """
-        least = self.stakes.least
-        if self.subject.nature.takes == "log_probabilities" and not self.subject.scan.is_nearly_log_normalised:
-            return self.impossible
-        floors = [self.floors["simplex" if self.stakes.width > 1 else "unit"]]
-        known = "simplex" if extent.holds("simplex") else self.subject.region
-        if self.subject.nature.takes == "logits":
-            possible = [known] if known in self.floors else [region for region in self.floors if extent.holds(region)]
-            floors += [self.floors[region] for region in possible if self.stakes.is_material(self.floors[region])]
-        room = self.stakes.at_zero - least
-        return least + GOAL * max(min(floors) - least, MATERIAL * room)
-
-    def _sits_on_floor(self, trace: Trace) -> bool:
-        """Everything is learnt, the outputs are confined by construction, and the loss is down to what that leaves."""
-        floor = self.floors.get(self.subject.region)
-        if floor is None or trace.accuracy < 1 or self.subject.nature.takes != "logits":
-            return False
-        room = ARRIVED * (self.stakes.at_zero - self.stakes.least)
-        return self.stakes.is_material(floor) and trace.losses[-1] < floor + room
 
 
 def _distinct(decided: Tensor) -> int:

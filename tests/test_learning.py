@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pytest_logits import learning
+from pytest_logits.goals import ARRIVED
 from pytest_logits.guard import preserved_state
-from pytest_logits.learning import ARRIVED, FALL, FASTER, GOAL, MUCH_FASTER, SILENT_STEPS, LearningRun, learning_run
+from pytest_logits.learning import FASTER, MUCH_FASTER, SILENT_STEPS, LearningRun, learning_run
 from pytest_logits.model import make_spec
 from pytest_logits.settings import PROFILES, Settings
 from pytest_logits.sparkline import thinned
@@ -100,7 +101,7 @@ def test_a_run_is_repeatable():
 def test_a_squashed_model_sits_on_its_floor_and_stops_there(factory: Any):
     run = LearningRun(subject_of(lambda: factory(3)))
     (trace,) = run.traces
-    floor = run.floors[run.subject.region]
+    floor = run.goals.floors[run.subject.region]
     assert not trace.reached
     assert trace.accuracy == 1
     # Nothing confined gets below its floor but by rounding; it stops within a share of what there is to learn.
@@ -345,32 +346,7 @@ def test_a_gradient_that_is_silenced_once_does_not_end_the_run():
 
     run = LearningRun(subject_of(lambda: Silenced(3)))
     assert run.best.gradient
-    assert run.best.least < run.fallen(run.best.losses[0])
-
-
-# Goals.
-
-
-def test_the_goal_lies_below_the_floor_of_what_the_outputs_may_be_confined_to():
-    run = LearningRun(subject_of(lambda: sound.MLP(3)))
-    # The outputs have left [-1, 1], so softmax and sigmoid are the lowest floor that is left.
-    assert run.best.extent.bound > 1
-    expected = run.stakes.least + GOAL * (math.log(1 + 2 / math.e) - run.stakes.least)
-    # float32: a few units of 1.2e-7.
-    assert run.goal == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_goal_of_log_probabilities_is_what_they_cannot_give():
-    run = LearningRun(subject_of(lambda: sound.MLP(3), loss="nll_loss"))
-    assert run.goal == run.impossible < run.stakes.least
-    assert run.best.least < run.impossible
-
-
-def test_a_fall_is_a_tenth_of_what_there_is_to_gain():
-    run = LearningRun(subject_of(lambda: sound.MLP(3)))
-    assert run.fallen(1.0) == pytest.approx(1 - FALL * (1 - run.stakes.least), abs=1e-12)
-    # A loss that starts at its least has nothing to fall.
-    assert run.fallen(run.stakes.least) == run.stakes.least
+    assert run.best.least < run.goals.fallen(run.best.losses[0])
 
 
 def test_the_best_trace_has_the_lowest_finite_loss():

@@ -40,12 +40,12 @@ def loss_decreases_on_separable_data(subject: Subject) -> Verdict:
     if not any(trace.gradient for trace in run.traces):
         return _no_gradient(subject, run)
     measured = f"the loss went from {first:.4f} to {lowest:.4f} in {counted(run.steps, 'step')}"
-    expected = f"a fall of at least a tenth of the way to {four_digits(run.within_reach)}"
+    expected = f"a fall of at least a tenth of the way to {four_digits(run.goals.within_reach)}"
     if is_clipped(subject):
         return inconclusive(f"{measured}; {LUCK}", expected=expected, evidence=run.evidence())
     if run.faint:
         return inconclusive(f"{measured}; {FAINT}", expected=expected, evidence=run.evidence())
-    if lowest < run.fallen(first):
+    if lowest < run.goals.fallen(first):
         return passed(measured, expected=expected, evidence=run.evidence())
     return inconclusive(measured, expected=expected, evidence=run.evidence())
 

@@ -47,7 +47,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     best, evidence = run.best, run.evidence()
     lowest = f"the lowest {'mean loss of 8 steps' if best.is_noisy else 'loss'} is {best.least:.4f}"
     measured = f"{lowest} at accuracy {best.accuracy:.2f}, after {counted(run.steps, 'step')}"
-    if best.least < run.impossible:
+    if best.least < run.goals.impossible:
         return _below_minimum(subject, run, measured)
     if run.broken_start:
         return inconclusive(run.broken_start, expected=FINITE, evidence=evidence)
@@ -63,7 +63,7 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
     expected = f"below {run.goal:.4f}; the least any scores can reach is {four_digits(run.stakes.least)}"
     if region is None:
         return inconclusive(measured, expected=expected, evidence=evidence)
-    proof = run.prove(region)
+    proof, floor = run.prove(region), run.goals.floors[region]
     if proof is None and region != subject.region:
         return inconclusive(measured, expected=expected, evidence=evidence)
     undone = curve(run.losses_of_proof) if proof is not None else []
@@ -71,11 +71,11 @@ def loss_reaches_its_minimum(subject: Subject) -> Verdict:
         outcome="failed",
         cause=cause_of(subject, region),
         measured=measured,
-        expected=f"{expected}, the least {IN_WORDS[region]} can reach is {run.floors[region]:.4f}",
+        expected=f"{expected}, the least {IN_WORDS[region]} can reach is {floor:.4f}",
         proof=proof,
         location=activation_place(subject, amount=0.0 if region in ("simplex", "sphere") else BENT),
-        counterexample={"batch_size": len(run.labels), "floor": run.floors[region], "lowest_loss": best.lowest},
-        evidence={**evidence, "floor": run.floors[region], "loss_curve_undone": undone},
+        counterexample={"batch_size": len(run.labels), "floor": floor, "lowest_loss": best.lowest},
+        evidence={**evidence, "floor": floor, "loss_curve_undone": undone},
     )
 
 
@@ -89,13 +89,14 @@ def _confining_region(subject: Subject, run: LearningRun) -> Region | None:
     """The region that keeps the loss up, where it cannot be chance that the outputs lie in it."""
     if subject.nature.takes != "logits":
         return None
-    if "simplex" in run.floors and run.holds("simplex"):
-        return "simplex" if run.stakes.is_material(run.floors["simplex"]) else None
-    if subject.region in run.floors and run.stakes.is_material(run.floors[subject.region]):
+    floors, stakes = run.goals.floors, run.stakes
+    if "simplex" in floors and run.holds("simplex"):
+        return "simplex" if stakes.is_material(floors["simplex"]) else None
+    if subject.region in floors and stakes.is_material(floors[subject.region]):
         return subject.region
     # What does not move stays small whatever it is: only outputs that training has moved can be kept so.
     moves = any(trace.gradient for trace in run.traces)
-    if moves and subject.stays_small and run.holds("symmetric") and run.stakes.is_material(run.floors["symmetric"]):
+    if moves and subject.stays_small and run.holds("symmetric") and stakes.is_material(floors["symmetric"]):
         return "symmetric"
     return None
 

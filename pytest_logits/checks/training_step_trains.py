@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from pytest_logits.check_registry import check
 from pytest_logits.checks.loss_reaches_its_minimum import cause_of
 from pytest_logits.finding import Proof, Verdict, counted, inconclusive, listed, not_applicable, passed
-from pytest_logits.learning import FALL, learning_run
+from pytest_logits.goals import FALL
+from pytest_logits.learning import learning_run
 from pytest_logits.own_training import OwnTraining
 from pytest_logits.parameters import survey
 from pytest_logits.step_findings import step_advice, step_evidence, step_failure
