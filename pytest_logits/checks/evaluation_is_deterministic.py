@@ -17,6 +17,7 @@ from pytest_logits.finding import Verdict, passed
 from pytest_logits.guard import random_states, seed_everything
 from pytest_logits.locate import Operation, first_place, writing_place
 from pytest_logits.placing import CPU, placed
+from pytest_logits.reused import Scattered
 from pytest_logits.scanning import BENT
 from pytest_logits.structures import copied, handed, tensors_in
 from pytest_logits.subject import Subject
@@ -45,7 +46,11 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     """
     subject.require_rows()
     inputs = subject.inputs(SCAN_ROWS, "deterministic")
-    for model, first, second in _evaluations(subject, inputs):  # noqa: B007 (the model is looked at below)
+    return subject.in_one_copy(lambda scattered: _judge(subject, inputs, scattered))
+
+
+def _judge(subject: Subject, inputs: Any, scattered: Scattered) -> Verdict:
+    for model, first, second in _evaluations(subject, inputs, scattered):  # noqa: B007 (the model is looked at below)
         if torch.equal(first, second):
             continue
         gap, allowed = gap_between(first, second)
@@ -82,11 +87,10 @@ def evaluation_is_deterministic(subject: Subject) -> Verdict:
     )
 
 
-def _evaluations(subject: Subject, inputs: Any) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+def _evaluations(subject: Subject, inputs: Any, scattered: Scattered) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """A model in eval mode, its logits, and its logits again: as it is built, then with its parameters scattered."""
-    model = evaluating(subject.fresh())
     for amount in (0.0, BENT):
-        subject.scatter(model, amount)
+        model = evaluating(scattered(amount, 0))
         # Of every evaluation its own, or the second model would see the coins of the first.
         purpose = f"evaluation of {amount}, number"
         seed_everything(subject.seed(f"{purpose} 0"))

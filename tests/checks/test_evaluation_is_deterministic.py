@@ -205,3 +205,17 @@ def test_sparse_inputs_are_taken():
         return torch.randn(count, 4, generator=generator), torch.eye(count).to_sparse()
 
     assert result_of(CHECK, OfGraphs, inputs=inputs).outcome == "passed"
+
+
+class Tires(sound.MLP):
+    """Draws from the eleventh call of one model on: a fresh one is called eight times and then twice."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) + (torch.rand(len(x), 1) if self.calls > 10 else 0)
+
+
+def test_what_a_copy_keeps_from_other_checks_is_not_held_against_the_model():
+    assert result_of(CHECK, lambda: Tires(2)).outcome == "passed"
