@@ -160,7 +160,9 @@ def test_there_are_at_least_sixty():
 
 def test_the_session_ends_with_its_summary_and_the_usual_exit_code(run: Run):
     assert run.code == pytest.ExitCode.TESTS_FAILED
-    assert re.search(r"^=+ \d+ failed, \d+ passed.* =+$", run.output.splitlines()[-1])
+    # The triton that torch 2.15 brings speaks of leaks after that, as Python ends.
+    last = [line for line in run.output.splitlines() if line.startswith("=")][-1]
+    assert re.search(r"^=+ \d+ failed, \d+ passed.* =+$", last)
     assert "INTERNALERROR" not in run.output
 
 
