@@ -81,7 +81,8 @@ def sections() -> dict[str, str]:
 
 def main(rounds: int, wanted: set[str], *, write: bool) -> None:
     parts: dict[str, Callable[[], object]] = {
-        "Start-up": lambda: startup.main(10 * rounds),
+        # Of 20 rounds the differences are known to 10 ms, of 80 to 2.
+        "Start-up": lambda: startup.main(40 * rounds),
         "Overhead": lambda: overhead.main(rounds),
         "Parallel": lambda: parallel.main(20, max(1, rounds // 5)),
         "Scale": lambda: scale.main(docs=DOCS if write else None, full=write),
