@@ -48,11 +48,11 @@ def no_class_is_privileged(subject: Subject) -> Verdict:
 
     Copies with scattered parameters give the scores of sixteen random inputs each. Those of outputs_are_logits will do
     where they leave nothing to ask, or they, the scores that the shared training run comes to, and a few more. Classes
-    that win somewhere are done with. Another whose score never exceeds that of some other class, there or in training,
-    and is below it in 19 + 2 log2 K settings of fresh copies, cannot be predicted: by chance that happens to two models
-    in a million. Nor can one whose score is in every row an average of the others', with weights that hold in settings
-    that they were not found in. A score that is the same constant everywhere is a mask, and a class that the loss
-    ignores may be padding: both are advice.
+    that win somewhere are done with. Another whose score never exceeds that of some other class, there or in training
+    while no score is above 64, and is below it in 19 + 2 log2 K settings of fresh copies, cannot be predicted: by
+    chance that happens to two models in a million. Nor can one whose score is in every row an average of the others',
+    with weights that hold in settings that they were not found in. A score that is the same constant everywhere is a
+    mask, and a class that the loss ignores may be padding: both are advice.
 
     Causes: unreachable_class, wrong_loss_weights (advice).
     """
